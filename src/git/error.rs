@@ -1,0 +1,68 @@
+//! What can go wrong with Git.
+
+use std::path::PathBuf;
+
+use crate::model::{Recovery, Revision, url::UrlError};
+
+/// An error of Git, its object database, its refs or a remote. No variant carries a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("`{path}` is not a Git repository")]
+    NotARepository { path: PathBuf },
+    #[error(
+        "the repository `{path}` keeps its refs as `{format}`; titan reads the `files` format only"
+    )]
+    RefFormat { path: PathBuf, format: String },
+    #[error("the address of the repository is refused: {0}")]
+    Url(#[from] UrlError),
+    #[error("`{name}` is not a valid branch name")]
+    BranchName { name: String },
+    #[error("`{name}` names no commit in the repository")]
+    UnknownRevision { name: String },
+    #[error("object {id} is missing or damaged")]
+    Object {
+        id: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody else moved the branch: read it again and redo the work on top.
+    #[error("branch `{branch}` was moved by somebody else")]
+    Conflict { branch: String, expected: Option<Revision>, actual: Option<Revision> },
+    #[error("`{path}` is locked by a running process")]
+    Locked { path: PathBuf },
+    #[error("`git {command}` failed: {detail}")]
+    Command { command: String, detail: String, recovery: Recovery },
+    #[error("`git {command}` did not end within {seconds} s")]
+    Timeout { command: String, seconds: u64 },
+    #[error("cannot {action} `{path}`")]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot {action}")]
+    Gix {
+        action: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl GitError {
+    /// What a loop does about it.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Conflict { .. } => Recovery::Refresh,
+            Self::Locked { .. } | Self::Timeout { .. } | Self::Io { .. } => Recovery::Retry,
+            Self::Command { recovery, .. } => *recovery,
+            Self::Gix { .. } | Self::Object { .. } => Recovery::Refresh,
+            Self::NotARepository { .. }
+            | Self::RefFormat { .. }
+            | Self::Url(_)
+            | Self::BranchName { .. }
+            | Self::UnknownRevision { .. } => Recovery::Fix,
+        }
+    }
+}

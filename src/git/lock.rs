@@ -1,0 +1,1 @@
+//! Stale lock files of dead processes.

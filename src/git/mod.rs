@@ -1,0 +1,18 @@
+//! The only place that touches Git: objects, trees, refs, remotes, watching.
+
+mod commit;
+mod error;
+mod fleet;
+mod lock;
+mod process;
+mod read;
+mod refs;
+mod tree;
+mod watch;
+
+pub use commit::{CommitDraft, CommitInfo, Signature};
+pub use error::GitError;
+pub use fleet::{FleetRepository, Location, RefUpdate};
+pub use read::{Entry, EntryKind, Repository};
+pub use tree::TreeEdit;
+pub use watch::{Watch, watch};

@@ -1,0 +1,1 @@
+//! Running `git(1)` with a fixed environment.

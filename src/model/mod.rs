@@ -1,0 +1,54 @@
+//! The nouns. Plain data that every stage speaks of; no effect lives here.
+//!
+//! ```text
+//!  Workspace ─┬─ Target ──selects──▶ Host
+//!             ├─ Workload ── Deployment ──▶ Template
+//!             │                 │
+//!             │                 └── × Host = Assignment ──▶ Manifests ──▶ AssignmentStatus
+//!             └─ Template
+//!  Fleet = one valid, cross-referenced snapshot of all of them at one Revision
+//! ```
+//!
+//! Files in the config branch have the form of [`Object`]; their `spec` types end in `Spec` and are
+//! the source of the JSON Schemas. What the stages use are the resolved forms in [`fleet`].
+
+pub mod assignment;
+pub mod diagnostic;
+pub mod fleet;
+pub mod id;
+pub mod labels;
+pub mod limits;
+pub mod manifest;
+pub mod merge;
+pub mod object;
+pub mod path;
+pub mod report;
+pub mod source;
+pub mod status;
+pub mod url;
+
+pub use assignment::{Assignments, Schedule, Unplaced};
+pub use diagnostic::{Diagnostic, Recovery, Severity, Span};
+pub use fleet::{Deployment, Fleet, Held, Hold, Host, Target, Template, Workload, Workspace};
+pub use id::{
+    AssignmentRef, DeploymentRef, Name, NameError, ObjectKind, ObjectRef, Revision, TargetRef,
+    TemplateRef, TreeId, WorkloadRef,
+};
+pub use labels::{Labels, Operator, Requirement, Selector};
+pub use limits::{Limits, Size, Span as TimeSpan};
+pub use manifest::Manifests;
+pub use object::{
+    API_VERSION, Branches, DeploymentSpec, FleetSpec, Guards, HostSpec, Member, Metadata, Object,
+    Override, Policy, Removals, Role, Runtime, TargetSpec, TemplateSpec, Values, WorkloadSpec,
+    WorkspaceSpec,
+};
+pub use path::{PathError, RepoPath};
+pub use report::{AssignmentReport, HostReport, ReportAnswer};
+pub use source::{Content, SourceFile};
+pub use status::{
+    AssignmentStatus, Connection, Desired, DiagnosticsFile, FleetStatus, HostStatus, Observed,
+    Phase, Trail,
+};
+
+/// A point in time, to the millisecond, always UTC (RFC 3339 in files).
+pub use jiff::Timestamp;
