@@ -1,0 +1,26 @@
+#!/bin/sh
+# Installs what `make` needs and the machine lacks. Prints nothing when nothing is missing.
+set -eu
+
+missing=
+command -v git >/dev/null 2>&1 || missing="$missing git"
+command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+
+if [ -n "$missing" ]; then
+    command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing" >&2; exit 1; }
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root=sudo
+    echo "installing:$missing" >&2
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing >&2
+fi
+
+command -v cargo >/dev/null 2>&1 || {
+    echo "Rust is missing: install it with rustup, or from your distribution (1.95 or newer)" >&2
+    exit 1
+}
+for component in rustfmt clippy; do
+    cargo "$(echo $component | sed s/rust//)" --version >/dev/null 2>&1 ||
+        rustup component add "$component" >&2
+done
