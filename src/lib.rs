@@ -23,7 +23,7 @@
 //! | layer | modules | may do |
 //! |---|---|---|
 //! | L0 | [`model`] | nothing: plain data |
-//! | L1 | [`parse`], [`schedule`], [`render`] | compute: no file, clock, environment, thread or log |
+//! | L1 | [`parse`], [`schedule`], [`render`], [`plan`] (which may call the other three) | compute: no file, clock, environment, thread or log |
 //! | L2 | [`git`] | Git: the only gix, notify and `git(1)` |
 //! | L3 | [`publish`], [`deliver`], [`observe`], [`change`] | one effect each, time comes in as an argument |
 //! | L4 | [`controller`], [`agent`], [`api`] | loops, clocks, sockets |
@@ -67,6 +67,7 @@
 pub mod model;
 
 pub mod parse;
+pub mod plan;
 pub mod render;
 pub mod schedule;
 

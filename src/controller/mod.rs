@@ -1,1 +1,3 @@
-//! (see the crate docs)
+//! The event loop, and one reconcile pass.
+
+pub mod reconcile;
