@@ -1,0 +1,21 @@
+# syntax=docker/dockerfile:1
+# Two stages: the binary is built with the whole tool chain, and runs with nothing but git beside it.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git openssh-client ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --create-home --home-dir /var/lib/titan titan
+COPY --from=build /src/target/release/titan /usr/local/bin/titan
+USER 10001
+WORKDIR /var/lib/titan
+# Clones of remote fleets; may be thrown away at any time.
+ENV TITAN_CACHE=/var/lib/titan/cache
+EXPOSE 7878
+ENTRYPOINT ["titan"]
+CMD ["controller", "--listen", "0.0.0.0:7878"]
