@@ -1,3 +1,91 @@
-//! The event loop, and one reconcile pass.
+//! The event loop: one owner of the state, one event at a time.
+//!
+//! ```text
+//!  refs moved, poll ──▶ ┌──────┐ ──pass──▶ rendered branch      (a blocking task beside the loop)
+//!  report ────────────▶ │ loop │ ──flush─▶ status branch
+//!  deadline, flush ───▶ └──────┘ ──────▶ Snapshot, for the API
+//! ```
+//! A watch of the refs is a hint; what a pass does is decided by where the branches are.
 
+mod goal;
 pub mod reconcile;
+mod state;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::git::{self, FleetRepository};
+use crate::observe::{Snapshot, Submission};
+use state::State;
+
+pub use goal::record;
+
+/// What a controller works on, and how.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub repository: FleetRepository,
+    /// Longest time between two looks at the config branch; `None`: as the fleet's limits say.
+    pub poll: Option<Duration>,
+    /// Shortest time between two status commits; `None`: as the fleet's limits say.
+    pub flush: Option<Duration>,
+}
+
+/// What wakes the loop.
+enum Event {
+    /// A ref may have moved, or it is time to look.
+    Look,
+    Report(Submission),
+    /// A pass ended.
+    Passed(state::PassResult),
+    /// Something is due: a deadline, or a flush.
+    Due,
+    Shutdown,
+}
+
+/// How long after the first sign of a moved ref a pass starts: the signs come in bunches.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// Runs until `shutdown`; then what is known is written once more. Faults are logged and tried again.
+pub async fn run(
+    config: Config,
+    mut submissions: mpsc::Receiver<Submission>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (moved, mut signs) = mpsc::channel(1);
+    let _watch = git::watch(&config.repository.repository, move || drop(moved.try_send(())))
+        .inspect_err(|error| tracing::warn!(%error, "refs are not watched; polling alone decides"));
+    tokio::pin!(shutdown);
+    let mut state = tokio::select! {
+        () = &mut shutdown => return,
+        state = State::load(config, snapshots) => state,
+    };
+    loop {
+        let (look, due) = (state.next_look(), state.next_due());
+        let event = tokio::select! {
+            () = &mut shutdown => Event::Shutdown,
+            result = state.pass_ended() => Event::Passed(result),
+            Some(()) = signs.recv() => {
+                tokio::time::sleep(SETTLE).await;
+                while signs.try_recv().is_ok() {}
+                Event::Look
+            }
+            () = sleep_until(look) => Event::Look,
+            Some(submission) = submissions.recv() => Event::Report(submission),
+            () = sleep_until(due) => Event::Due,
+        };
+        match event {
+            Event::Look => state.look(),
+            Event::Report(submission) => state.report(submission),
+            Event::Passed(result) => state.passed(result),
+            Event::Due => {}
+            Event::Shutdown => break,
+        }
+        state.settle(Instant::now()).await;
+    }
+    state.finish().await;
+}

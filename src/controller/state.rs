@@ -1,0 +1,266 @@
+//! What the loop owns, and what each event does to it.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
+
+use super::reconcile::{Pass, reconcile};
+use super::{Config, goal};
+use crate::git::{FleetRepository, GitError};
+use crate::model::{FleetSpec, Revision, Timestamp};
+use crate::observe::{Ledger, Refusal, Snapshot, Submission, is_issued};
+
+/// `None`: the branches are where they were after the last pass.
+pub(super) type PassResult = Result<Option<Box<Pass>>, GitError>;
+
+/// Heads of the config and the rendered branch.
+type Heads = (Option<Revision>, Option<Revision>);
+
+pub(super) struct State {
+    config: Config,
+    /// Away while it is being flushed; the loop waits for it there.
+    ledger: Ledger,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    settings: FleetSpec,
+    /// Where the branches were after the last pass.
+    seen: Option<Heads>,
+    pass: Option<JoinHandle<PassResult>>,
+    /// A sign came while a pass was under way.
+    look_again: bool,
+    next_look: Instant,
+    flushed: Option<Instant>,
+    /// Faults in a row, of passes and of flushes.
+    faults: u32,
+    flush_faults: u32,
+}
+
+/// Longest wait between two tries after faults.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+impl State {
+    /// Makes the first pass, however often it takes: a fleet may get its first commit later.
+    pub(super) async fn load(config: Config, snapshots: watch::Sender<Arc<Snapshot>>) -> Self {
+        let mut faults = 0;
+        let (pass, ledger) = loop {
+            let repository = config.repository.clone();
+            match blocking(move || first_pass(&repository)).await {
+                Ok(first) => break first,
+                Err(error) => {
+                    faults += 1;
+                    tracing::error!(
+                        error = &error as &dyn Error,
+                        "the first pass failed; it is tried again"
+                    );
+                    tokio::time::sleep(wait(faults)).await;
+                }
+            }
+        };
+        let mut state = Self {
+            settings: pass.fleet.settings.clone(),
+            config,
+            ledger,
+            snapshots,
+            seen: None,
+            pass: None,
+            look_again: false,
+            next_look: Instant::now(),
+            flushed: None,
+            faults: 0,
+            flush_faults: 0,
+        };
+        state.next_look = Instant::now() + state.poll();
+        state.passed(Ok(Some(Box::new(pass))));
+        state
+    }
+
+    /// Starts a pass, unless one is under way: then another one follows it.
+    pub(super) fn look(&mut self) {
+        self.next_look = Instant::now() + self.poll();
+        if self.pass.is_some() {
+            self.look_again = true;
+            return;
+        }
+        let (repository, seen) = (self.config.repository.clone(), self.seen);
+        let rendered = self.settings.branches.rendered.clone();
+        self.pass = Some(spawn_blocking(move || look(&repository, &rendered, seen)));
+    }
+
+    /// Ends with the pass that is under way; never, when there is none.
+    pub(super) fn pass_ended(&mut self) -> impl Future<Output = PassResult> {
+        let pass = &mut self.pass;
+        async move {
+            let Some(handle) = pass else { return std::future::pending().await };
+            let result = handle.await.expect("a pass does not panic");
+            *pass = None;
+            result
+        }
+    }
+
+    pub(super) fn passed(&mut self, result: PassResult) {
+        match result {
+            Ok(None) => self.faults = 0,
+            Ok(Some(pass)) => {
+                self.faults = 0;
+                self.take_over(&pass);
+            }
+            Err(error) => {
+                self.faults = self.faults.saturating_add(1);
+                tracing::error!(error = &error as &dyn Error, "a pass failed; it is tried again");
+                self.next_look = Instant::now() + wait(self.faults);
+            }
+        }
+        if std::mem::take(&mut self.look_again) {
+            self.look();
+        }
+    }
+
+    fn take_over(&mut self, pass: &Pass) {
+        for commit in &pass.commits {
+            tracing::info!(
+                source = %commit.source.id.short(), rendered = %commit.revision.short(),
+                generation = commit.generation, assignments = commit.changed.len(), "rendered"
+            );
+        }
+        let new = self.seen.is_none_or(|(config, _)| config != Some(pass.source.id));
+        for (what, why) in pass.held.iter().filter(|_| new) {
+            tracing::warn!(%what, %why, "held");
+        }
+        self.settings = pass.fleet.settings.clone();
+        self.seen = Some((Some(pass.source.id), pass.rendered.revision));
+        let git = &self.config.repository.repository;
+        if let Err(error) = goal::follow(git, &mut self.ledger, pass, Timestamp::now()) {
+            tracing::error!(
+                error = &error as &dyn Error,
+                "the rendered branch cannot be followed; it is tried again"
+            );
+            self.seen = None;
+        }
+        let snapshot = Snapshot::of(&pass.fleet, &self.snapshots.borrow());
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+
+    /// Takes a report over, and answers.
+    pub(super) fn report(&mut self, submission: Submission) {
+        let repository = &self.config.repository.repository;
+        let branch = &self.settings.branches.rendered;
+        let issued = |revision| {
+            let head = repository.branch(branch).ok().flatten();
+            head.is_some_and(|head| is_issued(repository, head, revision).unwrap_or(false))
+        };
+        let answer = self.ledger.report(&submission.report, Timestamp::now(), issued);
+        if let Err(Refusal::UnknownRevision(_)) = answer {
+            // Another controller may have issued it a moment ago.
+            self.look();
+        }
+        // A caller that went away needs no answer.
+        let _ = submission.reply.send(answer);
+    }
+
+    /// Lets time do its work, and writes what is due.
+    pub(super) async fn settle(&mut self, now: Instant) {
+        self.ledger.tick(Timestamp::now());
+        if self.ledger.is_dirty() && self.flush_at() <= now {
+            self.flush().await;
+        }
+    }
+
+    /// Writes what is known for the last time.
+    pub(super) async fn finish(mut self) {
+        if let Some(pass) = self.pass.take() {
+            if let Ok(result) = pass.await {
+                self.passed(result);
+            }
+        }
+        self.flush().await;
+    }
+
+    async fn flush(&mut self) {
+        let mut ledger = std::mem::replace(
+            &mut self.ledger,
+            Ledger::empty(&self.settings.limits, Timestamp::now()),
+        );
+        let repository = self.config.repository.clone();
+        let branch = self.settings.branches.status.clone();
+        let (ledger, result) = blocking(move || {
+            let result = ledger.flush(&repository, &branch, Timestamp::now());
+            (ledger, result)
+        })
+        .await;
+        self.ledger = ledger;
+        self.flushed = Some(Instant::now());
+        match result {
+            Ok(_) => self.flush_faults = 0,
+            Err(error) => {
+                self.flush_faults = self.flush_faults.saturating_add(1);
+                tracing::error!(
+                    error = &error as &dyn Error,
+                    "status is not written; it is tried again"
+                );
+            }
+        }
+    }
+
+    pub(super) fn next_look(&self) -> Instant {
+        self.next_look
+    }
+
+    /// When there is something to do without any event.
+    pub(super) fn next_due(&self) -> Instant {
+        let now = Instant::now();
+        let deadline = self.ledger.next_deadline().map(|due| {
+            let left = due.duration_since(Timestamp::now());
+            now + Duration::try_from(left).unwrap_or(Duration::ZERO)
+        });
+        let flush = self.ledger.is_dirty().then(|| self.flush_at());
+        let far = now + Duration::from_secs(3600);
+        deadline.into_iter().chain(flush).min().unwrap_or(far)
+    }
+
+    /// The earliest time of the next status commit: at once after a quiet time.
+    fn flush_at(&self) -> Instant {
+        let flush = self.config.flush.unwrap_or(self.settings.limits.status_flush.duration());
+        let pause = if self.flush_faults == 0 { flush } else { flush.max(wait(self.flush_faults)) };
+        self.flushed.map_or_else(Instant::now, |at| at + pause)
+    }
+
+    fn poll(&self) -> Duration {
+        let poll = self.config.poll.unwrap_or(self.settings.limits.poll.duration());
+        poll.max(Duration::from_millis(10))
+    }
+}
+
+/// Brings the rendered branch up to date, unless all branches are where they were.
+fn look(repository: &FleetRepository, rendered: &str, seen: Option<Heads>) -> PassResult {
+    repository.refresh()?;
+    let git = &repository.repository;
+    let heads = (git.branch(&repository.branch)?, git.branch(rendered)?);
+    if seen == Some(heads) {
+        return Ok(None);
+    }
+    reconcile(repository).map(|pass| Some(Box::new(pass)))
+}
+
+fn first_pass(repository: &FleetRepository) -> Result<(Pass, Ledger), GitError> {
+    let pass = reconcile(repository)?;
+    let settings = &pass.fleet.settings;
+    let git = &repository.repository;
+    let head = git.branch(&settings.branches.status)?;
+    let ledger = Ledger::load(git, head, &settings.limits, Timestamp::now())?;
+    Ok((pass, ledger))
+}
+
+/// Waits longer after each fault in a row, up to a bound, and never twice the same.
+fn wait(faults: u32) -> Duration {
+    let longest = Duration::from_millis(250).saturating_mul(1 << faults.min(8)).min(LONGEST_WAIT);
+    let jitter = Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
+    longest / 2 + longest * jitter / 2000
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.expect("the work does not panic")
+}
