@@ -1,0 +1,111 @@
+//! `titan controller`: watches the config branch, takes reports, writes the other branches.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args as ClapArgs;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::context::Context;
+use super::exit::Exit;
+use super::service;
+use crate::model::TimeSpan;
+use crate::observe::{Snapshot, Submission};
+use crate::{api, controller};
+
+/// Watch the config branch, render every commit, and take the reports of hosts
+///
+/// Notices commits by watching the repository's refs and by polling. Several controllers may work on one
+/// fleet. A controller whose address is taken waits for it, and goes on with the rest of its work.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  titan controller --fleet /srv/fleet.git
+  titan controller --fleet ssh://git@git.example/fleet.git --listen 0.0.0.0:7878
+  titan controller --no-listen --poll 10s           no titan agents: Flux or Argo CD deliver
+
+Stops on SIGTERM and SIGINT, after it has written what it knows. SIGKILL does no harm.")]
+pub struct Args {
+    /// Address that takes the reports of hosts
+    #[arg(long, env = "TITAN_LISTEN", default_value = "127.0.0.1:7878", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Take no reports
+    #[arg(long, conflicts_with = "listen")]
+    no_listen: bool,
+    /// Longest time between two looks at the config branch [default: `limits.poll` of the fleet, 60s]
+    #[arg(long, value_name = "TIME")]
+    poll: Option<TimeSpan>,
+    /// Shortest time between two status commits [default: `limits.statusFlush` of the fleet, 5s]
+    #[arg(long, value_name = "TIME")]
+    flush: Option<TimeSpan>,
+    /// Write the log as JSON, one object a line
+    #[arg(long)]
+    log_json: bool,
+}
+
+/// Reports that wait for the loop; the limit's default, as the fleet is not read yet.
+const QUEUE: usize = 10_000;
+/// How often a taken address is tried.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
+
+/// # Errors
+/// When the fleet's repository cannot be opened.
+pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+    service::log(context.global.verbose, args.log_json);
+    let repository = context.open()?;
+    let config = controller::Config {
+        repository,
+        poll: args.poll.map(TimeSpan::duration),
+        flush: args.flush.map(TimeSpan::duration),
+    };
+    let listen = (!args.no_listen).then_some(args.listen);
+    service::runtime()?.block_on(serve(config, listen))
+}
+
+async fn serve(config: controller::Config, listen: Option<SocketAddr>) -> Result<Exit> {
+    let (submit, submissions) = mpsc::channel(QUEUE);
+    let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (stop, stopped) = watch::channel(false);
+    let door = listen.map(|address| tokio::spawn(open_door(address, snapshot, submit, stopped.clone())));
+    let shutdown = async {
+        service::stop_signal().await;
+        tracing::info!("stopping");
+        stop.send_replace(true);
+    };
+    tracing::info!(branch = %config.repository.branch, "the controller starts");
+    controller::run(config, submissions, publish, shutdown).await;
+    if let Some(door) = door {
+        door.await.context("the listener failed")?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Serves the API at `address`, as soon as nobody else does.
+async fn open_door(
+    address: SocketAddr,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    submit: mpsc::Sender<Submission>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut told = false;
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(error) if !told => {
+                tracing::warn!(%address, %error, "cannot listen yet; reports go to whoever does");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(BIND_AGAIN) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    };
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), "taking reports");
+    let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+    api::serve(listener, snapshot, submit, shutdown).await;
+}

@@ -1,0 +1,43 @@
+//! What the long-running commands share: log, runtime, signals.
+
+use std::io::IsTerminal;
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Logs to stderr; `TITAN_LOG` chooses what, in the form of `tracing`'s filters.
+pub(super) fn log(verbose: u8, json: bool) {
+    let usual = match verbose {
+        0 => "titan=info",
+        1 => "titan=debug",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env("TITAN_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false);
+    // A second call, in a test, keeps the first log.
+    let _ = if json { log.json().try_init() } else { log.try_init() };
+}
+
+pub(super) fn runtime() -> Result<Runtime> {
+    Runtime::new().context("cannot start the asynchronous runtime")
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+pub(super) async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
