@@ -7,6 +7,7 @@ mod lock;
 mod process;
 mod read;
 mod refs;
+mod source;
 mod tree;
 mod watch;
 
@@ -14,5 +15,7 @@ pub use commit::{CommitDraft, CommitInfo, Signature};
 pub use error::GitError;
 pub use fleet::{FleetRepository, Location, RefUpdate};
 pub use read::{Entry, EntryKind, Repository};
+pub use refs::valid_branch_name;
+pub use source::directory_files;
 pub use tree::TreeEdit;
 pub use watch::{Watch, watch};
