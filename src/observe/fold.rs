@@ -11,7 +11,7 @@
 //! A status is never rosier than the truth: only a report about the desired tree makes it Deployed.
 
 use crate::model::{
-    API_VERSION, AssignmentReport, AssignmentRef, AssignmentStatus, Desired, Observed, Phase,
+    API_VERSION, AssignmentRef, AssignmentReport, AssignmentStatus, Desired, Observed, Phase,
     Revision, Timestamp, Trail, TreeId,
 };
 
@@ -157,7 +157,10 @@ pub fn expire(previous: &AssignmentStatus, now: Timestamp) -> Option<AssignmentS
     previous.phase.is_waiting().then(|| AssignmentStatus {
         phase: Phase::Stalled,
         reason: "DeadlineExceeded".to_owned(),
-        message: clean(&format!("still {} after its deadline; {}", previous.phase, previous.message)),
+        message: clean(&format!(
+            "still {} after its deadline; {}",
+            previous.phase, previous.message
+        )),
         since: now,
         last: Some(previous.phase),
         ..previous.clone()
@@ -196,8 +199,7 @@ fn speaks_of_desired(previous: &AssignmentStatus, report: &AssignmentReport) -> 
 /// The phase that a report leads to, with its reason and message.
 fn verdict(previous: &AssignmentStatus, report: &AssignmentReport) -> (Phase, String, String) {
     let said = |phase: Phase| (phase, report.reason.clone(), report.message.clone());
-    let as_it_is =
-        || (previous.phase, previous.reason.clone(), previous.message.clone());
+    let as_it_is = || (previous.phase, previous.reason.clone(), previous.message.clone());
     let waiting = |phase: Phase, reason: &str| {
         if matches!(previous.phase, Phase::Stalled) || previous.phase == phase {
             as_it_is()

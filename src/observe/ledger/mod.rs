@@ -39,6 +39,8 @@ const ISSUED: usize = 10_000;
 pub struct Ledger {
     started: Timestamp,
     deadline: Duration,
+    /// Races on the status branch that may be lost before a flush gives up.
+    tries: u32,
     /// The status branch when it was read or written last.
     head: Option<Revision>,
     tree: Option<TreeId>,
@@ -107,6 +109,7 @@ impl Ledger {
         Self {
             started: millis(now),
             deadline: limits.progress_deadline.duration(),
+            tries: limits.push_tries.max(1),
             head: None,
             tree: None,
             hosts: BTreeMap::new(),
@@ -201,8 +204,9 @@ impl Ledger {
     /// Keeps a host's status; nothing becomes dirty.
     fn store_host(&mut self, status: HostStatus) {
         let Some(entry) = self.hosts.get_mut(&status.host) else { return };
+        let host = status.host.clone();
         entry.status = status;
-        self.watch(&entry.status.host.clone());
+        self.watch(&host);
     }
 
     /// Keeps an assignment's status; nothing becomes dirty. Its host must have an entry.

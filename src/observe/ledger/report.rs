@@ -172,7 +172,8 @@ impl Ledger {
     /// Whether this process hears the host itself.
     pub(super) fn hears(&self, host: &Name, now: Timestamp) -> bool {
         let heard = self.hosts.get(host).and_then(|entry| entry.heard);
-        heard.is_some_and(|(at, interval)| now < later(at, interval.saturating_mul(super::PATIENCE)))
+        heard
+            .is_some_and(|(at, interval)| now < later(at, interval.saturating_mul(super::PATIENCE)))
     }
 
     /// All assignments of a host, for tests and for the merge.
