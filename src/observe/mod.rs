@@ -1,8 +1,33 @@
 //! Host reports → status files, and the views that people read.
+//!
+//! ```text
+//!  agent ──HTTP──▶ api ──Submission──▶ controller ──▶ Ledger ──flush──▶ status branch
+//!                   ▲                      │            │ fold           │
+//!                   └──────Snapshot────────┘            ▼                ▼
+//!                                              one AssignmentStatus    view, trace ──▶ people
+//! ```
+//!
+//! [`fold`] says how one status moves; [`Ledger`] keeps all of them for a controller; [`files`] says
+//! where they lie in Git; [`view`] and [`trace`] read them from there and need no controller.
+
+pub mod files;
+pub mod fold;
+mod history;
+mod ledger;
+mod snapshot;
+pub mod trace;
+pub mod view;
 
 use tokio::sync::oneshot;
 
 use crate::model::{HostReport, ReportAnswer};
+
+pub use fold::{Delivery, Origin};
+pub use history::{Change, changes, is_issued, origin, origins};
+pub use ledger::{Goal, HostGoal, Ledger};
+pub use snapshot::{Digest, Snapshot};
+pub use trace::{Trace, trace};
+pub use view::{StatusView, Verdict};
 
 /// A report on its way from the API to the controller's loop, which owns the state.
 #[derive(Debug)]

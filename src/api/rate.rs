@@ -1,0 +1,71 @@
+//! How often a host may report: a token bucket for each.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::model::Name;
+use crate::observe::Snapshot;
+
+/// The buckets. Only hosts of the fleet get one.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    buckets: Mutex<BTreeMap<Name, Bucket>>,
+}
+
+/// Holds as many reports as may come at once; fills up evenly within a minute.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl Rates {
+    /// Takes one report of `host` out of its bucket.
+    ///
+    /// # Errors
+    /// The time until there is one again.
+    pub(super) fn take(
+        &self,
+        host: &Name,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let limit = f64::from(snapshot.limits.reports_per_minute.max(1));
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() > snapshot.hosts.len() {
+            buckets.retain(|host, _| snapshot.hosts.contains_key(host));
+        }
+        let bucket = buckets.entry(host.clone()).or_insert(Bucket { left: limit, at: now });
+        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
+        let left = (bucket.left + passed * limit / 60.0).min(limit);
+        *bucket = Bucket { left, at: now };
+        if left < 1.0 {
+            return Err(Duration::from_secs_f64((1.0 - left) * 60.0 / limit));
+        }
+        bucket.left -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_followed_by_an_even_flow() {
+        let (rates, snapshot) = (Rates::default(), Snapshot::default());
+        let host = Name::new("tim-pi").unwrap();
+        let start = Instant::now();
+        for _ in 0..snapshot.limits.reports_per_minute {
+            assert_eq!(rates.take(&host, &snapshot, start), Ok(()));
+        }
+        let wait = rates.take(&host, &snapshot, start).unwrap_err();
+        assert!(wait > Duration::from_millis(5990) && wait < Duration::from_millis(6010));
+        assert_eq!(rates.take(&host, &snapshot, start + wait * 2), Ok(()));
+        let other = Name::new("b").unwrap();
+        assert_eq!(rates.take(&other, &snapshot, start), Ok(()), "hosts do not share a bucket");
+    }
+}

@@ -1,0 +1,184 @@
+//! What hosts say, and what their silence says.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Ledger, later, millis};
+use crate::model::{
+    AssignmentRef, AssignmentStatus, Connection, HostReport, Name, Phase, ReportAnswer, Revision,
+    Timestamp,
+};
+use crate::observe::Refusal;
+use crate::observe::fold::{self, clean};
+
+/// Longest interval that a host may announce: it would never be found silent otherwise.
+const LONGEST_INTERVAL: u32 = 24 * 60 * 60;
+
+impl Ledger {
+    /// Takes a host's report over. `issued` says whether a revision is on the rendered branch; it is
+    /// asked for revisions that this ledger does not know yet.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing changes then.
+    pub fn report(
+        &mut self,
+        report: &HostReport,
+        now: Timestamp,
+        issued: impl FnMut(Revision) -> bool,
+    ) -> Result<ReportAnswer, Refusal> {
+        let now = millis(now);
+        let entry = self.hosts.get(&report.host).ok_or(Refusal::UnknownHost)?;
+        let seen = entry.status.sequence;
+        if report.sequence <= seen {
+            return Err(Refusal::OldSequence { got: report.sequence, seen });
+        }
+        self.check_issued(report, issued)?;
+        let mut changed = self.hear(report, now);
+        let external = self.hosts[&report.host].status.connection == Connection::External;
+        if !external {
+            changed |= self.fold_all(report, now);
+        }
+        if changed {
+            self.touch_host(&report.host);
+        }
+        let resync = !external && self.wants_all(report);
+        Ok(ReportAnswer { sequence: report.sequence, resync })
+    }
+
+    /// Time passed: hosts that fell silent, phases that took too long.
+    pub fn tick(&mut self, now: Timestamp) {
+        let now = millis(now);
+        while let Some((due, host)) = self.silences.first().cloned() {
+            if due > now {
+                break;
+            }
+            self.lose(&host, now);
+        }
+        while let Some((due, assignment)) = self.deadlines.first().cloned() {
+            if due > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            if let Some(next) = self.assignment(&assignment).and_then(|s| fold::expire(s, now)) {
+                self.put(next);
+            }
+        }
+    }
+
+    /// When [`Ledger::tick`] has something to do next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let silence = self.silences.first().map(|(due, _)| *due);
+        let deadline = self.deadlines.first().map(|(due, _)| *due);
+        silence.into_iter().chain(deadline).min()
+    }
+
+    fn check_issued(
+        &mut self,
+        report: &HostReport,
+        mut issued: impl FnMut(Revision) -> bool,
+    ) -> Result<(), Refusal> {
+        let named = report.assignments.iter().map(|assignment| assignment.rendered);
+        for revision in named.chain(report.rendered).collect::<BTreeSet<_>>() {
+            if self.issued.contains_key(&revision) {
+                continue;
+            }
+            if !issued(revision) {
+                return Err(Refusal::UnknownRevision(revision));
+            }
+            self.know(revision, None);
+        }
+        Ok(())
+    }
+
+    /// The host lives; says whether that, or anything about it, is worth a commit. The revision that it
+    /// saw is not: every host would write its file for every commit of the fleet.
+    fn hear(&mut self, report: &HostReport, now: Timestamp) -> bool {
+        let generation = report.rendered.and_then(|seen| self.issued.get(&seen).copied().flatten());
+        let Some(entry) = self.hosts.get_mut(&report.host) else { return false };
+        let before = entry.status.clone();
+        let interval = report.interval.clamp(1, LONGEST_INTERVAL);
+        entry.heard = Some((now, Duration::from_secs(u64::from(interval))));
+        entry.full |= report.full;
+        let status = &mut entry.status;
+        status.sequence = report.sequence;
+        status.agent = Some(clean(&report.agent));
+        status.message = report.message.as_deref().map(clean).filter(|text| !text.is_empty());
+        if report.rendered.is_some() {
+            (status.rendered, status.generation) = (report.rendered, generation);
+        }
+        if !matches!(status.connection, Connection::Online | Connection::External) {
+            status.connection = Connection::Online;
+            status.since = now;
+        }
+        let changed = before.connection != status.connection
+            || before.agent != status.agent
+            || before.message != status.message;
+        self.watch(&report.host);
+        changed
+    }
+
+    fn fold_all(&mut self, report: &HostReport, now: Timestamp) -> bool {
+        let mut changed = Vec::new();
+        let mut named = BTreeSet::new();
+        let Some(entry) = self.hosts.get(&report.host) else { return false };
+        for said in &report.assignments {
+            named.insert(&said.deployment);
+            // What nobody wants there has no status: the agent prunes it by itself.
+            let Some(previous) = entry.assignments.get(&said.deployment) else { continue };
+            changed.extend(fold::fold(previous, said, report.sequence, now));
+        }
+        if report.full {
+            let silent = entry.assignments.values();
+            let silent = silent.filter(|status| !named.contains(&status.assignment.deployment));
+            changed.extend(silent.filter_map(|status| fold::absent(status, now)));
+        }
+        let any = !changed.is_empty();
+        changed.into_iter().for_each(|status| self.put(status));
+        any
+    }
+
+    /// Whether the host should send all that it has: this process has not heard it all yet, or the host
+    /// is up to date and yet something is open that it does not speak of.
+    fn wants_all(&self, report: &HostReport) -> bool {
+        let Some(entry) = self.hosts.get(&report.host) else { return false };
+        let up_to_date = report.rendered.is_some() && report.rendered == self.rendered();
+        let named = |status: &AssignmentStatus| {
+            report.assignments.iter().any(|said| said.deployment == status.assignment.deployment)
+        };
+        let open = |status: &AssignmentStatus| match status.phase {
+            Phase::Unknown => true,
+            Phase::Pending | Phase::Removing => up_to_date && !named(status),
+            _ => false,
+        };
+        !report.full && (!entry.full || entry.assignments.values().any(open))
+    }
+
+    /// The host fell silent.
+    fn lose(&mut self, host: &Name, now: Timestamp) {
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        entry.status.connection = Connection::Offline;
+        entry.status.since = now;
+        entry.heard = None;
+        entry.full = false;
+        entry.waiting = (now, entry.waiting.1);
+        let silent: Vec<_> =
+            entry.assignments.values().filter_map(|status| fold::silence(status, now)).collect();
+        self.watch(host);
+        self.touch_host(host);
+        silent.into_iter().for_each(|status| self.put(status));
+    }
+
+    /// Whether this process hears the host itself.
+    pub(super) fn hears(&self, host: &Name, now: Timestamp) -> bool {
+        let heard = self.hosts.get(host).and_then(|entry| entry.heard);
+        heard
+            .is_some_and(|(at, interval)| now < later(at, interval.saturating_mul(super::PATIENCE)))
+    }
+
+    /// All assignments of a host, for tests and for the merge.
+    pub(super) fn of_host(&self, host: &Name) -> Vec<AssignmentRef> {
+        let Some(entry) = self.hosts.get(host) else { return Vec::new() };
+        entry.assignments.values().map(|status| status.assignment.clone()).collect()
+    }
+}

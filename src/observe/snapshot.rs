@@ -1,0 +1,95 @@
+//! What the API needs to know of the fleet, as the controller saw it last.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Fleet, Limits, Name};
+
+/// SHA-256 of a token's text.
+pub type Digest = [u8; 32];
+
+/// Sent through a `watch` channel after each pass of the controller.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Every host with the digests of its tokens.
+    pub hosts: BTreeMap<Name, Vec<Digest>>,
+    pub limits: Limits,
+    /// Whether a first pass has been made.
+    pub ready: bool,
+}
+
+impl Snapshot {
+    /// The snapshot after a pass over `fleet`. A host whose file cannot be read keeps what it had in
+    /// `previous`, and so do all when the fleet's own settings cannot be read (invariant I6).
+    #[must_use]
+    pub fn of(fleet: &Fleet, previous: &Self) -> Self {
+        if fleet.held.all.is_some() {
+            return Self { ready: true, ..previous.clone() };
+        }
+        let kept = previous.hosts.iter().filter(|(host, _)| fleet.held.hosts.contains_key(*host));
+        let mut hosts: BTreeMap<_, _> =
+            kept.map(|(host, digests)| (host.clone(), digests.clone())).collect();
+        for (name, host) in &fleet.hosts {
+            let digests = host.spec.tokens.iter().filter_map(|token| digest(token));
+            hosts.insert(name.clone(), digests.collect());
+        }
+        Self { hosts, limits: fleet.settings.limits.clone(), ready: true }
+    }
+
+    /// The host that has a token with this digest.
+    #[must_use]
+    pub fn owner(&self, digest: &Digest) -> Option<&Name> {
+        self.hosts.iter().find(|(_, digests)| digests.contains(digest)).map(|(host, _)| host)
+    }
+}
+
+/// Reads `sha256:<64 hexadecimal digits>`.
+fn digest(text: &str) -> Option<Digest> {
+    let digits = text.strip_prefix("sha256:")?;
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = Digest::default();
+    for (byte, digits) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Hold, Host, HostSpec, Labels, RepoPath};
+    use std::sync::Arc;
+
+    fn host(name: &str, tokens: &[&str]) -> (Name, Arc<Host>) {
+        let spec = HostSpec {
+            tokens: tokens.iter().map(|token| (*token).to_owned()).collect(),
+            ..HostSpec::default()
+        };
+        let path = RepoPath::new(&format!("hosts/{name}.yaml")).unwrap();
+        let name = Name::new(name).unwrap();
+        (name.clone(), Arc::new(Host { name, path, labels: Labels::new(), spec }))
+    }
+
+    #[test]
+    fn digests_are_read_and_a_broken_host_keeps_its_tokens() {
+        let token = format!("sha256:{}", "0a".repeat(32));
+        let mut fleet = Fleet::default();
+        fleet.hosts.extend([host("a", &[&token, "md5:1", "sha256:zz"]), host("b", &[])]);
+        let first = Snapshot::of(&fleet, &Snapshot::default());
+        let (a, b) = (Name::new("a").unwrap(), Name::new("b").unwrap());
+        assert_eq!(first.hosts[&a], vec![[0x0a; 32]]);
+        assert!(first.hosts[&b].is_empty() && first.ready);
+        assert_eq!(first.owner(&[0x0a; 32]), Some(&a));
+
+        fleet.hosts.clear();
+        let hold = Hold { code: "yaml/tab".into(), reason: "hosts/a.yaml:1:1: tab".into() };
+        fleet.held.hosts.insert(a.clone(), hold.clone());
+        let second = Snapshot::of(&fleet, &first);
+        assert_eq!(second.hosts.keys().collect::<Vec<_>>(), [&a]);
+        assert_eq!(second.hosts[&a], vec![[0x0a; 32]]);
+
+        fleet.held.all = Some(hold);
+        assert_eq!(Snapshot::of(&fleet, &first).hosts, first.hosts);
+    }
+}

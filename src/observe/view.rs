@@ -1,0 +1,201 @@
+//! What people read: the statuses of a fleet, a deployment or a host, from the status branch.
+
+use serde::Serialize;
+
+use super::files;
+use super::fold::{ASSIGNMENT_KIND, EXTERNAL};
+use crate::git::{GitError, Repository};
+use crate::model::{
+    AssignmentStatus, DeploymentRef, DiagnosticsFile, FleetStatus, HostStatus, Name, Phase,
+    RepoPath, Revision, TreeId,
+};
+
+/// One answer for many assignments; the worst of them decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// All is where it should be, as far as titan delivers it.
+    Deployed,
+    /// Not yet, or nobody knows: hosts that are silent.
+    Pending,
+    /// Something is held back until somebody mends it.
+    Held,
+    /// Something is Degraded, Failed or Stalled.
+    Failed,
+}
+
+impl Verdict {
+    /// The verdict on one assignment. Where Flux or Argo CD deliver, titan's part is done.
+    #[must_use]
+    pub fn of(status: &AssignmentStatus) -> Self {
+        match status.phase {
+            Phase::Deployed | Phase::Removed => Self::Deployed,
+            Phase::Unknown if status.reason == EXTERNAL => Self::Deployed,
+            phase if phase.is_bad() => Self::Failed,
+            _ => Self::Pending,
+        }
+    }
+
+    /// The worst of all; Deployed when there is none.
+    #[must_use]
+    pub fn worst(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().max().unwrap_or(Self::Deployed)
+    }
+}
+
+/// The status branch at one of its commits, or a part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The commit; `None` when the branch does not exist yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<DiagnosticsFile>,
+    /// In the order of their names.
+    pub hosts: Vec<HostStatus>,
+    /// In the order of deployments, then hosts.
+    pub assignments: Vec<AssignmentStatus>,
+    /// Files that are not titan's, or damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<RepoPath>,
+}
+
+/// Which statuses to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    Fleet,
+    /// One deployment on all its hosts, and those hosts.
+    Deployment(DeploymentRef),
+    /// One host with all its assignments.
+    Host(Name),
+}
+
+impl StatusView {
+    /// Reads the status branch at `revision`; only the files that `scope` asks for.
+    ///
+    /// # Errors
+    /// When objects cannot be read. A damaged status file is no error: it is named.
+    pub fn read(
+        repository: &Repository,
+        revision: Option<Revision>,
+        scope: &Scope,
+    ) -> Result<Self, GitError> {
+        let mut view = Self { revision, ..Self::default() };
+        let Some(revision) = revision else { return Ok(view) };
+        let tree = repository.commit(revision)?.tree;
+        view.fleet = view.file(repository, tree, &files::fleet_path())?;
+        view.diagnostics = view.file(repository, tree, &files::diagnostics_path())?;
+        for (path, entry) in repository.walk(tree)? {
+            if scope.may_hold(&path) {
+                view.take(&path, &repository.blob(entry.id)?, scope);
+            }
+        }
+        if let Scope::Deployment(deployment) = scope {
+            view.hosts_of(repository, tree, deployment)?;
+        }
+        view.hosts.sort_by(|a, b| a.host.cmp(&b.host));
+        view.assignments.sort_by(|a, b| a.assignment.cmp(&b.assignment));
+        Ok(view)
+    }
+
+    /// The verdict on all assignments that were read. What is held back counts for the whole fleet only.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        Verdict::worst(self.assignments.iter().map(Verdict::of))
+    }
+
+    /// The verdict on the fleet: assignments, what is held, what found no host.
+    #[must_use]
+    pub fn fleet_verdict(&self) -> Verdict {
+        let fleet = self.fleet.as_ref();
+        let held = fleet.is_some_and(|fleet| !fleet.held.is_empty() || !fleet.unplaced.is_empty());
+        self.verdict().max(if held { Verdict::Held } else { Verdict::Deployed })
+    }
+
+    fn file<T: serde::de::DeserializeOwned>(
+        &mut self,
+        repository: &Repository,
+        tree: TreeId,
+        path: &RepoPath,
+    ) -> Result<Option<T>, GitError> {
+        let Some(bytes) = repository.file(tree, path)? else { return Ok(None) };
+        let read = files::read(&bytes).ok();
+        if read.is_none() {
+            self.unreadable.push(path.clone());
+        }
+        Ok(read)
+    }
+
+    fn take(&mut self, path: &RepoPath, bytes: &[u8], scope: &Scope) {
+        let read = match files::kind(bytes) {
+            Some(files::HOST_KIND) => files::read::<HostStatus>(bytes).map(|status| {
+                if *scope != Scope::Host(status.host.clone()) && *scope != Scope::Fleet {
+                    return;
+                }
+                self.hosts.push(status);
+            }),
+            Some(ASSIGNMENT_KIND) => files::read::<AssignmentStatus>(bytes).map(|status| {
+                if scope.holds(&status) {
+                    self.assignments.push(status);
+                }
+            }),
+            _ => return self.unreadable.push(path.clone()),
+        };
+        if read.is_err() {
+            self.unreadable.push(path.clone());
+        }
+    }
+
+    /// The hosts that have a status of the deployment.
+    fn hosts_of(
+        &mut self,
+        repository: &Repository,
+        tree: TreeId,
+        deployment: &DeploymentRef,
+    ) -> Result<(), GitError> {
+        let end = format!("/{deployment}");
+        for (path, entry) in repository.walk(tree)? {
+            let text = path.as_str();
+            let name = text.strip_suffix(".yaml").and_then(|text| text.rsplit('/').next());
+            let host = name.and_then(|name| Name::new(name).ok());
+            let wanted = host.is_some_and(|host| {
+                self.assignments.iter().any(|status| status.assignment.host == host)
+            });
+            if wanted && !text.contains(&end) {
+                let bytes = repository.blob(entry.id)?;
+                if let (Some(files::HOST_KIND), Ok(status)) =
+                    (files::kind(&bytes), files::read::<HostStatus>(&bytes))
+                {
+                    self.hosts.push(status);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Scope {
+    /// Whether the file at `path` can matter; saves reading it.
+    fn may_hold(&self, path: &RepoPath) -> bool {
+        let Some(text) = path.as_str().strip_prefix("hosts/") else { return false };
+        match self {
+            Self::Fleet => true,
+            Self::Deployment(deployment) => text.ends_with(&format!("/{deployment}.yaml")),
+            Self::Host(host) => {
+                let mut parts = text.split('/');
+                parts.any(|part| part.strip_suffix(".yaml").unwrap_or(part) == host.as_str())
+            }
+        }
+    }
+
+    fn holds(&self, status: &AssignmentStatus) -> bool {
+        match self {
+            Self::Fleet => true,
+            Self::Deployment(deployment) => status.assignment.deployment == *deployment,
+            Self::Host(host) => status.assignment.host == *host,
+        }
+    }
+}
