@@ -1,1 +1,3 @@
-//! (see the crate docs)
+//! A request to change an object → a commit on the config branch.
+
+pub mod edit;
