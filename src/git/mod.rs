@@ -9,6 +9,7 @@ mod read;
 mod refs;
 mod tree;
 mod watch;
+mod worktree;
 
 pub use commit::{CommitDraft, CommitInfo, Signature};
 pub use error::GitError;

@@ -15,6 +15,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
+pub(in crate::change) use write::entry as block_entry;
+
 /// One change of one field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldEdit {

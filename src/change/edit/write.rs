@@ -28,7 +28,7 @@ pub(super) fn inline(value: &Value, like: ScalarStyle) -> String {
 }
 
 /// The lines `name: value`, each moved `indent` columns to the right and ended by a line feed.
-pub(super) fn entry(name: &str, value: &Value, indent: usize) -> String {
+pub(in crate::change) fn entry(name: &str, value: &Value, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let head = format!("{margin}{}:", key(name));
     if is_nested(value) {
