@@ -1,5 +1,13 @@
 //! Commits, read and written.
 
+use std::collections::{HashSet, VecDeque};
+
+use gix::ObjectId;
+use gix::bstr::ByteSlice;
+use gix::objs::{Kind, Write};
+
+use super::error::{damaged, gix_error};
+use super::read::{self, commit_object, tree_id};
 use super::{GitError, Repository};
 use crate::model::{Revision, Timestamp, TreeId};
 
@@ -59,9 +67,158 @@ impl CommitInfo {
 }
 
 impl Repository {
-    /// Writes the commit object; no ref moves.
-    pub fn write_commit(&self, draft: &CommitDraft) -> Result<Revision, GitError> {
-        let _ = draft;
-        unimplemented!()
+    /// What a commit says.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn commit(&self, revision: Revision) -> Result<CommitInfo, GitError> {
+        let id = commit_object(revision);
+        let local = self.local();
+        let commit = local.find_commit(id).map_err(damaged(id))?;
+        let decoded = commit.decode().map_err(damaged(id))?;
+        let author = decoded.author().map_err(damaged(id))?;
+        let committer = decoded.committer().map_err(damaged(id))?;
+        let (subject, body, trailers) = split_message(&decoded.message.to_str_lossy());
+        Ok(CommitInfo {
+            id: revision,
+            tree: tree_id(decoded.tree()),
+            parents: decoded.parents().map(read::revision).collect(),
+            author: Signature::read(author),
+            committer: Signature::read(committer),
+            subject,
+            body,
+            trailers,
+        })
     }
+
+    /// First-parent ancestors of `tip` down to `base` (exclusive; `None`: to the root), newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn first_parents(
+        &self,
+        tip: Revision,
+        base: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<Revision>, GitError> {
+        let local = self.local();
+        let mut found = Vec::new();
+        let mut next = Some(tip);
+        while let Some(at) = next.filter(|at| Some(*at) != base && found.len() < limit) {
+            found.push(at);
+            let id = commit_object(at);
+            let commit = local.find_commit(id).map_err(damaged(id))?;
+            next = commit.parent_ids().next().map(|parent| read::revision(parent.detach()));
+        }
+        Ok(found)
+    }
+
+    /// Whether `ancestor` is reachable from `tip` (a commit is its own ancestor).
+    ///
+    /// # Errors
+    /// [`GitError::Object`] when a commit on the way is missing; a missing `ancestor` is just not
+    /// reachable.
+    pub fn is_ancestor(&self, ancestor: Revision, tip: Revision) -> Result<bool, GitError> {
+        let local = self.local();
+        let mut seen = HashSet::from([tip]);
+        let mut queue = VecDeque::from([tip]);
+        while let Some(at) = queue.pop_front() {
+            if at == ancestor {
+                return Ok(true);
+            }
+            let id = commit_object(at);
+            let commit = local.find_commit(id).map_err(damaged(id))?;
+            let parents = commit.parent_ids().map(|parent| read::revision(parent.detach()));
+            queue.extend(parents.filter(|parent| seen.insert(*parent)));
+        }
+        Ok(false)
+    }
+
+    /// Writes the commit object; no ref moves. The same draft gives the same id everywhere.
+    ///
+    /// # Errors
+    /// When the object cannot be written.
+    pub fn write_commit(&self, draft: &CommitDraft) -> Result<Revision, GitError> {
+        let mut text = format!("tree {}\n", draft.tree);
+        for parent in &draft.parents {
+            text.push_str(&format!("parent {parent}\n"));
+        }
+        text.push_str(&format!("author {}\n", draft.author.line()));
+        text.push_str(&format!("committer {}\n\n", draft.committer.line()));
+        // Git ends a message at a NUL and refuses it in `fsck`.
+        text.push_str(draft.message.replace('\0', "").trim_end());
+        text.push('\n');
+        let id = write_object(&self.local(), Kind::Commit, text.as_bytes())?;
+        Ok(read::revision(id))
+    }
+}
+
+/// Writes an object unless it is there already.
+pub(super) fn write_object(
+    local: &gix::Repository,
+    kind: Kind,
+    bytes: &[u8],
+) -> Result<ObjectId, GitError> {
+    let id = gix::objs::compute_hash(local.object_hash(), kind, bytes)
+        .map_err(|error| gix_error("name an object")(error))?;
+    if local.objects.exists_without_refresh(&id) {
+        return Ok(id);
+    }
+    local.objects.write_buf_with_known_id(kind, bytes, id).map_err(gix_error("write an object"))
+}
+
+impl Signature {
+    fn read(raw: gix::actor::SignatureRef<'_>) -> Self {
+        // A time that cannot be read is taken for 1970 rather than making the commit unreadable.
+        let time = raw.time().unwrap_or_default();
+        Self {
+            name: raw.name.to_str_lossy().trim().to_owned(),
+            email: raw.email.to_str_lossy().trim().to_owned(),
+            seconds: time.seconds,
+            offset: time.offset,
+        }
+    }
+
+    /// As it stands in a commit object. Characters that would break the line are left out.
+    fn line(&self) -> String {
+        let clean = |text: &str| {
+            let fine = text.chars().filter(|c| !matches!(c, '<' | '>') && !c.is_control());
+            fine.collect::<String>().trim().to_owned()
+        };
+        let sign = if self.offset < 0 { '-' } else { '+' };
+        let minutes = self.offset.unsigned_abs() / 60;
+        let (hours, minutes) = (minutes / 60 % 100, minutes % 60);
+        let (name, email) = (clean(&self.name), clean(&self.email));
+        format!("{name} <{email}> {} {sign}{hours:02}{minutes:02}", self.seconds)
+    }
+}
+
+/// Subject, body and trailers of a message. As with `git interpret-trailers`, trailers are a last
+/// paragraph of `Key: value` lines alone; lines that begin with a blank continue the one above.
+fn split_message(message: &str) -> (String, String, Vec<(String, String)>) {
+    let message = message.trim_start_matches('\n');
+    let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+    let body = body.trim_matches('\n').to_owned();
+    let paragraph = body.rsplit("\n\n").next().unwrap_or_default();
+    let trailers = read_trailers(paragraph).unwrap_or_default();
+    (subject.trim_end().to_owned(), body, trailers)
+}
+
+fn read_trailers(paragraph: &str) -> Option<Vec<(String, String)>> {
+    let mut trailers: Vec<(String, String)> = Vec::new();
+    for line in paragraph.lines() {
+        if line.starts_with([' ', '\t']) {
+            let (_, value) = trailers.last_mut()?;
+            value.push(' ');
+            value.push_str(line.trim());
+            continue;
+        }
+        let (key, value) = line.split_once(':')?;
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if key.is_empty() || !key.chars().all(word) {
+            return None;
+        }
+        trailers.push((key.to_owned(), value.trim().to_owned()));
+    }
+    Some(trailers)
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with Git.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::model::{Recovery, Revision, url::UrlError};
 
@@ -13,6 +13,8 @@ pub enum GitError {
         "the repository `{path}` keeps its refs as `{format}`; titan reads the `files` format only"
     )]
     RefFormat { path: PathBuf, format: String },
+    #[error("the repository `{path}` names its objects by `{format}`; titan reads `sha1` only")]
+    ObjectFormat { path: PathBuf, format: String },
     #[error("the address of the repository is refused: {0}")]
     Url(#[from] UrlError),
     #[error("`{name}` is not a valid branch name")]
@@ -25,6 +27,11 @@ pub enum GitError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Git keeps branches as files and folders: `a` and `a/b` exclude each other.
+    #[error("branch `{branch}` cannot exist beside branch `{other}`")]
+    BranchClash { branch: String, other: String },
+    #[error("branch `{branch}` moves forward only, and {new} does not build on {expected}")]
+    NotForward { branch: String, expected: Revision, new: Revision },
     /// Somebody else moved the branch: read it again and redo the work on top.
     #[error("branch `{branch}` was moved by somebody else")]
     Conflict { branch: String, expected: Option<Revision>, actual: Option<Revision> },
@@ -50,6 +57,10 @@ pub enum GitError {
 }
 
 impl GitError {
+    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
     /// What a loop does about it.
     #[must_use]
     pub fn recovery(&self) -> Recovery {
@@ -60,9 +71,22 @@ impl GitError {
             Self::Gix { .. } | Self::Object { .. } => Recovery::Refresh,
             Self::NotARepository { .. }
             | Self::RefFormat { .. }
+            | Self::ObjectFormat { .. }
             | Self::Url(_)
+            | Self::BranchClash { .. }
+            | Self::NotForward { .. }
             | Self::BranchName { .. }
             | Self::UnknownRevision { .. } => Recovery::Fix,
         }
     }
+}
+
+/// Wraps an error of gix: `cannot <action>`.
+pub(super) fn gix_error(action: &'static str) -> impl FnOnce(gix::Error) -> GitError {
+    move |error| GitError::Gix { action, source: Box::new(error) }
+}
+
+/// An object that is not there, or not what it should be.
+pub(super) fn damaged(id: gix::ObjectId) -> impl FnOnce(gix::Error) -> GitError {
+    move |error| GitError::Object { id: id.to_string(), source: Box::new(error) }
 }

@@ -37,8 +37,7 @@ impl FromStr for Location {
     type Err = GitError;
     /// A URL with a scheme or in the scp form is a remote (`file://` too), anything else a path.
     fn from_str(text: &str) -> Result<Self, GitError> {
-        let _ = text;
-        unimplemented!()
+        Ok(Self::Local(text.into()))
     }
 }
 
@@ -52,12 +51,18 @@ impl FleetRepository {
         cache: &Path,
         limits: &Limits,
     ) -> Result<Self, GitError> {
-        unimplemented!()
+        let Location::Local(path) = location else { unimplemented!() };
+        let repository = Repository::discover(path)?;
+        let branch = match branch {
+            Some(branch) => branch.to_owned(),
+            None => repository.head_branch()?.unwrap_or_else(|| "main".into()),
+        };
+        Ok(Self { repository, location: location.clone(), branch })
     }
 
     /// Brings the clone up to date with its remote; nothing to do for a local repository.
     pub fn refresh(&self) -> Result<(), GitError> {
-        unimplemented!()
+        Ok(())
     }
 
     /// Moves branches by compare-and-swap: locally one by one in the given order; on a remote with
@@ -67,6 +72,6 @@ impl FleetRepository {
     /// [`GitError::Conflict`] for the first branch that is not where it was expected, found by
     /// re-reading the refs, not from git's message.
     pub fn publish(&self, updates: &[RefUpdate]) -> Result<(), GitError> {
-        unimplemented!()
+        updates.iter().try_for_each(|u| self.repository.advance(&u.branch, u.expected, u.new))
     }
 }

@@ -1,15 +1,23 @@
-//! Reading objects of a repository, never a worktree.
+//! Opening a repository, and reading its refs and objects; never a worktree.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CommitInfo, GitError};
-use crate::model::{Limits, RepoPath, Revision, SourceFile, TreeId};
+use gix::bstr::{BStr, ByteSlice};
+use gix::objs::TreeRefIter;
+use gix::objs::tree::EntryKind as Mode;
+use gix::{ObjectId, ThreadSafeRepository};
+
+use super::GitError;
+use super::error::{damaged, gix_error};
+use crate::model::{RepoPath, Revision, TreeId};
 
 /// An open repository: its object database and refs. Cheap to clone, may be sent to other threads.
 #[derive(Debug, Clone)]
 pub struct Repository {
-    // gix::ThreadSafeRepository inside
+    inner: ThreadSafeRepository,
+    git_dir: PathBuf,
+    worktree: Option<PathBuf>,
 }
 
 /// One entry of a tree.
@@ -29,104 +37,331 @@ pub enum EntryKind {
     Submodule,
 }
 
-#[expect(unused_variables, reason = "skeleton")]
+impl From<Mode> for EntryKind {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Tree => Self::Tree,
+            Mode::Blob | Mode::BlobExecutable => Self::File,
+            Mode::Link => Self::Symlink,
+            Mode::Commit => Self::Submodule,
+        }
+    }
+}
+
+/// How many pack indices the object database may hold. gix's default fails at the 33rd pack that
+/// appears while a repository is open.
+const PACK_SLOTS: u16 = 4096;
+
+/// Options under which nothing outside the repository has a say, and inside it only what says how
+/// objects and refs are stored. Replacement refs would make two clones read different content.
+fn options() -> gix::open::Options {
+    gix::open::Options::isolated()
+        .object_store_slots(gix::odb::store::init::Slots::Given(PACK_SLOTS))
+        .config_overrides(["core.useReplaceRefs=false"])
+        // Only objects and refs are read and no program is ever started from the configuration, so
+        // it does not matter who owns the folder.
+        .with(gix::sec::Trust::Full)
+}
+
 impl Repository {
     /// Opens the repository at `path` (bare, or with a worktree). Does not look in parent folders.
+    ///
+    /// # Errors
+    /// [`GitError::NotARepository`]; [`GitError::RefFormat`] and [`GitError::ObjectFormat`] for
+    /// kinds of repository that titan does not read.
     pub fn open(path: &Path) -> Result<Self, GitError> {
-        unimplemented!()
+        let path =
+            std::path::absolute(path).map_err(|source| GitError::io("resolve", path, source))?;
+        let inner = ThreadSafeRepository::open_opts(&path, options())
+            .map_err(|error| unreadable(&path, error))?;
+        let local = inner.to_thread_local();
+        let config = local.config_snapshot();
+        if let Some(format) = config.string("extensions.refStorage")
+            && !format.eq_ignore_ascii_case(b"files")
+        {
+            return Err(GitError::RefFormat { path, format: format.to_string() });
+        }
+        let git_dir = local.common_dir();
+        let git_dir = git_dir.canonicalize().map_err(|e| GitError::io("resolve", git_dir, e))?;
+        let worktree = local.workdir().map(Path::to_owned);
+        Ok(Self { inner, git_dir, worktree })
     }
 
     /// Opens the repository around `path`, as `git` would find it.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
     pub fn discover(path: &Path) -> Result<Self, GitError> {
-        unimplemented!()
+        let not_found = || GitError::NotARepository { path: path.to_owned() };
+        let start = std::path::absolute(path).map_err(|e| GitError::io("resolve", path, e))?;
+        let (found, _) = gix::discover::upwards(&start).map_err(|_| not_found())?;
+        let (git_dir, worktree) = found.into_repository_and_work_tree_directories();
+        Self::open(&worktree.unwrap_or(git_dir))
     }
 
     /// The directory that holds objects and refs (the common one, for linked worktrees).
+    #[must_use]
     pub fn git_dir(&self) -> &Path {
-        unimplemented!()
+        &self.git_dir
     }
 
     /// The root of the worktree, unless the repository is bare.
+    #[must_use]
     pub fn worktree(&self) -> Option<&Path> {
-        unimplemented!()
+        self.worktree.as_deref()
+    }
+
+    /// A handle for this thread. It shares all caches but its own buffers.
+    pub(super) fn local(&self) -> gix::Repository {
+        self.inner.to_thread_local()
     }
 
     /// The branch that HEAD names, short (`main`), also when it has no commit yet; `None` when detached.
+    ///
+    /// # Errors
+    /// When HEAD cannot be read.
     pub fn head_branch(&self) -> Result<Option<String>, GitError> {
-        unimplemented!()
+        let name = self.local().head_name().map_err(gix_error("read HEAD"))?;
+        let short = name.and_then(|name| {
+            Some(name.as_bstr().strip_prefix(b"refs/heads/")?.to_str_lossy().into_owned())
+        });
+        Ok(short)
     }
 
     /// The commit that `refs/heads/<branch>` points to.
+    ///
+    /// # Errors
+    /// [`GitError::BranchName`], or when the refs cannot be read.
     pub fn branch(&self, branch: &str) -> Result<Option<Revision>, GitError> {
-        unimplemented!()
+        let name = super::refs::full_name(branch)?;
+        let local = self.local();
+        let found = local.try_find_reference(&name).map_err(gix_error("read a branch"))?;
+        let Some(mut reference) = found else { return Ok(None) };
+        let id = reference.peel_to_id().map_err(gix_error("read a branch"))?;
+        Ok(Some(revision(id.detach())))
     }
 
     /// Any revision that people write: a full or short id, a branch, `main~2`, `HEAD`.
+    ///
+    /// # Errors
+    /// [`GitError::UnknownRevision`].
     pub fn resolve(&self, name: &str) -> Result<Revision, GitError> {
-        unimplemented!()
+        let unknown = || GitError::UnknownRevision { name: name.escape_default().to_string() };
+        let local = self.local();
+        let id = local.rev_parse_single(BStr::new(name)).map_err(|_| unknown())?;
+        let commit =
+            id.object().and_then(|object| object.peel_to_commit()).map_err(|_| unknown())?;
+        Ok(revision(commit.id))
     }
 
-    pub fn commit(&self, revision: Revision) -> Result<CommitInfo, GitError> {
-        unimplemented!()
-    }
-
-    /// First-parent ancestors of `tip` down to `base` (exclusive; `None`: to the root), newest first, at most `limit`.
-    pub fn first_parents(
-        &self,
-        tip: Revision,
-        base: Option<Revision>,
-        limit: usize,
-    ) -> Result<Vec<Revision>, GitError> {
-        unimplemented!()
-    }
-
-    /// Whether `ancestor` is reachable from `tip` (a commit is its own ancestor).
-    pub fn is_ancestor(&self, ancestor: Revision, tip: Revision) -> Result<bool, GitError> {
-        unimplemented!()
-    }
-
-    /// All files below a commit's tree for the parser, in the order of paths. Blobs over
-    /// `limits.blob_size` are not read; links and submodules are named, not followed; a tree that
-    /// Git itself would refuse (`.git`, `..`, `a/b`, duplicates) gives `Content::Malformed` at its
-    /// parent folder and is not entered.
-    pub fn source_files(
-        &self,
-        revision: Revision,
-        limits: &Limits,
-    ) -> Result<Vec<SourceFile>, GitError> {
-        unimplemented!()
-    }
-
-    /// The entries of a tree, in Git's order.
+    /// The entries of a tree, in Git's order. Names that are not UTF-8 are shown with replacement
+    /// characters.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
     pub fn entries(&self, tree: TreeId) -> Result<Vec<Entry>, GitError> {
-        unimplemented!()
+        let raw = raw_entries(&self.local(), object(tree))?;
+        Ok(raw.into_iter().map(RawEntry::into_entry).collect())
     }
 
     /// The entry at `path` below `tree`.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
     pub fn entry(&self, tree: TreeId, path: &RepoPath) -> Result<Option<Entry>, GitError> {
-        unimplemented!()
+        let local = self.local();
+        let mut at = object(tree);
+        let mut segments = path.segments().peekable();
+        while let Some(segment) = segments.next() {
+            let entries = raw_entries(&local, at)?;
+            let found = entries.into_iter().find(|entry| entry.name == segment.as_bytes());
+            let Some(entry) = found else { return Ok(None) };
+            if segments.peek().is_none() {
+                return Ok(Some(entry.into_entry()));
+            }
+            if entry.mode != Mode::Tree {
+                return Ok(None);
+            }
+            at = entry.id;
+        }
+        Ok(None)
     }
 
+    /// The content of a blob.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
     pub fn blob(&self, id: TreeId) -> Result<Arc<[u8]>, GitError> {
-        unimplemented!()
+        read_blob(&self.local(), object(id))
     }
 
     /// The file at `path` below `tree`; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
     pub fn file(&self, tree: TreeId, path: &RepoPath) -> Result<Option<Arc<[u8]>>, GitError> {
-        unimplemented!()
+        match self.entry(tree, path)? {
+            Some(entry) if entry.kind == EntryKind::File => self.blob(entry.id).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// All files below `tree` with their paths, in the order of paths (files only; no limits).
+    /// Entries whose names are no [`RepoPath`] are left out.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
     pub fn walk(&self, tree: TreeId) -> Result<Vec<(RepoPath, Entry)>, GitError> {
-        unimplemented!()
+        let mut files = Vec::new();
+        walk_into(&self.local(), object(tree), None, &mut files)?;
+        files.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(files)
     }
 
-    /// The paths of files that differ between two trees (`None`: the empty tree), in order.
+    /// The paths of files that differ between two trees (`None`: the empty tree), in order. Links
+    /// and submodules count as files here; names that are no [`RepoPath`] are left out.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
     pub fn changed_paths(
         &self,
         before: Option<TreeId>,
         after: Option<TreeId>,
     ) -> Result<Vec<RepoPath>, GitError> {
-        unimplemented!()
+        let mut paths = std::collections::BTreeSet::new();
+        let sides = [before.map(object), after.map(object)];
+        differences(&self.local(), sides, None, &mut paths)?;
+        Ok(paths.into_iter().collect())
     }
+}
+
+/// Why gix would not open a repository.
+fn unreadable(path: &Path, error: gix::Error) -> GitError {
+    let configs = [path.join(".git/config"), path.join("config")];
+    let format = configs.into_iter().find_map(|file| {
+        let source = gix::config::Source::Local;
+        let config = gix::config::File::from_path_no_includes(file, source).ok()?;
+        config.string("extensions.objectFormat")
+    });
+    match format {
+        Some(format) if !format.eq_ignore_ascii_case(b"sha1") => {
+            GitError::ObjectFormat { path: path.to_owned(), format: format.to_string() }
+        }
+        _ if error.is_not_found() => GitError::NotARepository { path: path.to_owned() },
+        _ => gix_error("open the repository")(error),
+    }
+}
+
+/// An entry as it stands in the tree object, whatever its name is.
+#[derive(Debug)]
+pub(super) struct RawEntry {
+    pub(super) name: Vec<u8>,
+    pub(super) mode: Mode,
+    pub(super) id: ObjectId,
+}
+
+impl RawEntry {
+    fn into_entry(self) -> Entry {
+        let name = String::from_utf8_lossy(&self.name).into_owned();
+        Entry { name, kind: self.mode.into(), id: tree_id(self.id) }
+    }
+}
+
+pub(super) fn object(id: TreeId) -> ObjectId {
+    ObjectId::Sha1(*id.as_bytes())
+}
+
+pub(super) fn commit_object(id: Revision) -> ObjectId {
+    ObjectId::Sha1(*id.as_bytes())
+}
+
+fn sha1(id: ObjectId) -> [u8; 20] {
+    id.as_bytes().try_into().expect("because a repository with other ids than SHA-1 is not opened")
+}
+
+pub(super) fn tree_id(id: ObjectId) -> TreeId {
+    TreeId::from_bytes(sha1(id))
+}
+
+pub(super) fn revision(id: ObjectId) -> Revision {
+    Revision::from_bytes(sha1(id))
+}
+
+/// The entries of a tree as they are, in the order in which they stand.
+pub(super) fn raw_entries(
+    local: &gix::Repository,
+    id: ObjectId,
+) -> Result<Vec<RawEntry>, GitError> {
+    let tree = local.find_tree(id).map_err(damaged(id))?;
+    let entries = TreeRefIter::from_bytes(&tree.data, id.kind()).map(|entry| {
+        let entry = entry.map_err(damaged(id))?;
+        let (name, mode) = (entry.filename.to_vec(), entry.mode.kind());
+        Ok(RawEntry { name, mode, id: entry.oid.to_owned() })
+    });
+    entries.collect()
+}
+
+pub(super) fn read_blob(local: &gix::Repository, id: ObjectId) -> Result<Arc<[u8]>, GitError> {
+    let mut blob = local.find_blob(id).map_err(damaged(id))?;
+    Ok(blob.take_data().into())
+}
+
+/// `name` below `parent`, if it may stand in a path.
+pub(super) fn child(parent: Option<&RepoPath>, name: &[u8]) -> Option<RepoPath> {
+    let name = std::str::from_utf8(name).ok().filter(|name| !name.contains('/'))?;
+    match parent {
+        Some(parent) => parent.join(name).ok(),
+        None => RepoPath::new(name).ok(),
+    }
+}
+
+fn walk_into(
+    local: &gix::Repository,
+    tree: ObjectId,
+    parent: Option<&RepoPath>,
+    files: &mut Vec<(RepoPath, Entry)>,
+) -> Result<(), GitError> {
+    for entry in raw_entries(local, tree)? {
+        let Some(path) = child(parent, &entry.name) else { continue };
+        match entry.mode {
+            Mode::Tree => walk_into(local, entry.id, Some(&path), files)?,
+            Mode::Blob | Mode::BlobExecutable => files.push((path, entry.into_entry())),
+            Mode::Link | Mode::Commit => {}
+        }
+    }
+    Ok(())
+}
+
+/// Compares two trees, entering only what differs.
+fn differences(
+    local: &gix::Repository,
+    sides: [Option<ObjectId>; 2],
+    parent: Option<&RepoPath>,
+    paths: &mut std::collections::BTreeSet<RepoPath>,
+) -> Result<(), GitError> {
+    let mut names = std::collections::BTreeMap::<Vec<u8>, [Option<RawEntry>; 2]>::new();
+    for (side, tree) in sides.into_iter().enumerate() {
+        let Some(tree) = tree else { continue };
+        for entry in raw_entries(local, tree)? {
+            let pair = names.entry(entry.name.clone()).or_default();
+            pair[side] = Some(entry);
+        }
+    }
+    for (name, pair) in names {
+        let same = |a: &RawEntry, b: &RawEntry| a.id == b.id && a.mode == b.mode;
+        if matches!(&pair, [Some(a), Some(b)] if same(a, b)) {
+            continue;
+        }
+        let Some(path) = child(parent, &name) else { continue };
+        let below = pair.each_ref().map(|entry| {
+            entry.as_ref().filter(|entry| entry.mode == Mode::Tree).map(|entry| entry.id)
+        });
+        if below.iter().any(Option::is_some) {
+            differences(local, below, Some(&path), paths)?;
+        }
+        if pair.iter().flatten().any(|entry| entry.mode != Mode::Tree) {
+            paths.insert(path);
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,306 @@
+//! The files of a config branch, or of a plain directory, for the parser.
+//!
+//! Both readers give the same: `titan.yaml`, everything below `hosts/`, `templates/` and
+//! `workspaces/`, and what looks like a misspelling of one of them, so that the parser can say so.
+//! Everything else at the root (a README, CI files, code) is none of titan's business.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use gix::ObjectId;
+use gix::objs::tree::EntryKind as Mode;
+
+use super::error::damaged;
+use super::read::{self, child};
+use super::{GitError, Repository};
+use crate::model::{Content, Limits, RepoPath, Revision, SourceFile};
+
+const SETTINGS: &str = "titan.yaml";
+const FOLDERS: [&str; 3] = ["hosts", "templates", "workspaces"];
+
+/// Beginnings of names at the root that are taken for misspellings.
+const NEAR: [&str; 4] = ["titan.", "host", "template", "workspace"];
+
+/// How an entry of the root is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    All,
+    /// One file is enough to point at it.
+    First,
+    None,
+}
+
+fn interest(name: &str) -> Interest {
+    if name == SETTINGS || FOLDERS.contains(&name) {
+        Interest::All
+    } else if NEAR.iter().any(|near| name.to_ascii_lowercase().starts_with(near)) {
+        Interest::First
+    } else {
+        Interest::None
+    }
+}
+
+/// Collects entries, within the limits.
+struct Collector<'a> {
+    limits: &'a Limits,
+    files: BTreeMap<RepoPath, Content>,
+    /// Most entries that a valid fleet can have by far; a few trees that contain each other many
+    /// times over make more.
+    most: usize,
+}
+
+impl<'a> Collector<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        let objects = limits.objects as usize + limits.hosts as usize;
+        Self { limits, files: BTreeMap::new(), most: objects.saturating_mul(4) }
+    }
+
+    /// Notes that the folder `parent` (`None`: the root, noted at `titan.yaml`) holds an entry that
+    /// may not be. The first reason is kept, and it wins over what else is at that path.
+    fn malformed(&mut self, parent: Option<&RepoPath>, reason: String) {
+        let path = parent.cloned().unwrap_or_else(settings_path);
+        let content =
+            self.files.entry(path).or_insert_with(|| Content::Malformed { reason: reason.clone() });
+        if !matches!(content, Content::Malformed { .. }) {
+            *content = Content::Malformed { reason };
+        }
+    }
+
+    fn add(&mut self, path: RepoPath, content: Content) {
+        self.files.entry(path).or_insert(content);
+    }
+
+    /// Whether there is room for more; notes it where there is none.
+    fn has_room(&mut self, parent: Option<&RepoPath>) -> bool {
+        let room = self.files.len() < self.most;
+        if !room {
+            self.malformed(parent, format!("there are more than {} files", self.most));
+        }
+        room
+    }
+
+    fn finish(self) -> Vec<SourceFile> {
+        let files = self.files.into_iter();
+        files.map(|(path, content)| SourceFile { path, content }).collect()
+    }
+}
+
+fn settings_path() -> RepoPath {
+    RepoPath::new(SETTINGS).expect("because it is a plain name")
+}
+
+/// Why a name may not stand in a tree. The name is shown escaped: it may be made to mislead.
+fn refusal(parent: Option<&RepoPath>, name: &[u8]) -> String {
+    let shown = name.escape_ascii();
+    let Ok(text) = std::str::from_utf8(name) else {
+        return format!("the name `{shown}` is not UTF-8");
+    };
+    if text.contains('/') {
+        return format!("the name `{shown}` contains a `/`");
+    }
+    let error = match parent {
+        Some(parent) if !text.is_empty() => parent.join(text).err(),
+        _ => RepoPath::new(text).err(),
+    };
+    let reason = error.map(|error| error.to_string()).unwrap_or_default();
+    format!("the name `{shown}` is not allowed: {reason}")
+}
+
+/// Names that Git itself refuses in any tree, whether or not titan would read the entry.
+fn refused_by_git(name: &[u8]) -> bool {
+    match std::str::from_utf8(name) {
+        Ok(name) if name.contains('/') => true,
+        Ok(name) => matches!(
+            RepoPath::new(name),
+            Err(crate::model::PathError::Empty
+                | crate::model::PathError::Escape
+                | crate::model::PathError::Git(_))
+        ),
+        Err(_) => name.contains(&b'/'),
+    }
+}
+
+impl Repository {
+    /// All files below a commit's tree for the parser, in the order of paths (which ones: see the
+    /// module). Blobs over `limits.blob_size` are not read; links and submodules are named, not
+    /// followed. A name that Git itself would refuse (`.git`, `..`, `a/b`, a duplicate), or that is
+    /// no [`RepoPath`], gives `Content::Malformed` at the path of its parent folder (`titan.yaml` for
+    /// the root); that entry is not entered, its siblings are.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn source_files(
+        &self,
+        revision: Revision,
+        limits: &Limits,
+    ) -> Result<Vec<SourceFile>, GitError> {
+        let local = self.local();
+        let tree = read::object(self.commit(revision)?.tree);
+        let collector = Collector::new(limits);
+        let mut reader = TreeReader { local: &local, collector, blobs: HashMap::new() };
+        reader.root(tree)?;
+        Ok(reader.collector.finish())
+    }
+}
+
+/// Reads a tree of the object database.
+struct TreeReader<'a> {
+    local: &'a gix::Repository,
+    collector: Collector<'a>,
+    /// Blobs that were read: the same one may stand at many paths.
+    blobs: HashMap<ObjectId, Content>,
+}
+
+impl TreeReader<'_> {
+    fn root(&mut self, tree: ObjectId) -> Result<(), GitError> {
+        let mut names = BTreeSet::new();
+        for entry in read::raw_entries(self.local, tree)? {
+            if refused_by_git(&entry.name) {
+                self.collector.malformed(None, refusal(None, &entry.name));
+                continue;
+            }
+            let interest = interest(&String::from_utf8_lossy(&entry.name));
+            if interest == Interest::None {
+                continue;
+            }
+            if !names.insert(entry.name.clone()) {
+                self.collector.malformed(None, duplicate(&entry.name));
+                continue;
+            }
+            let Some(path) = child(None, &entry.name) else {
+                self.collector.malformed(None, refusal(None, &entry.name));
+                continue;
+            };
+            self.entry(path, entry.mode, entry.id, interest)?;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        path: RepoPath,
+        mode: Mode,
+        id: ObjectId,
+        interest: Interest,
+    ) -> Result<(), GitError> {
+        let content = match mode {
+            Mode::Tree => return self.folder(&path, id, interest),
+            Mode::Link => Content::Symlink,
+            Mode::Commit => Content::Submodule,
+            Mode::Blob | Mode::BlobExecutable => self.blob(id)?,
+        };
+        self.collector.add(path, content);
+        Ok(())
+    }
+
+    fn folder(
+        &mut self,
+        path: &RepoPath,
+        tree: ObjectId,
+        interest: Interest,
+    ) -> Result<(), GitError> {
+        let before = self.collector.files.len();
+        let mut names = BTreeSet::new();
+        for entry in read::raw_entries(self.local, tree)? {
+            if !self.collector.has_room(Some(path)) {
+                break;
+            }
+            match child(Some(path), &entry.name) {
+                Some(below) if names.insert(entry.name.clone()) => {
+                    self.entry(below, entry.mode, entry.id, interest)?;
+                }
+                Some(_) => self.collector.malformed(Some(path), duplicate(&entry.name)),
+                None => self.collector.malformed(Some(path), refusal(Some(path), &entry.name)),
+            }
+            if interest == Interest::First && self.collector.files.len() > before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, id: ObjectId) -> Result<Content, GitError> {
+        if let Some(content) = self.blobs.get(&id) {
+            return Ok(content.clone());
+        }
+        let bytes = self.local.find_header(id).map_err(damaged(id))?.size();
+        let content = if bytes > self.collector.limits.blob_size.0 {
+            Content::TooLarge { bytes }
+        } else {
+            Content::Bytes(read::read_blob(self.local, id)?)
+        };
+        self.blobs.insert(id, content.clone());
+        Ok(content)
+    }
+}
+
+fn duplicate(name: &[u8]) -> String {
+    format!("the name `{}` stands there twice", name.escape_ascii())
+}
+
+/// The same as [`Repository::source_files`] from a plain directory, whether or not it is a checkout.
+///
+/// # Errors
+/// [`GitError::Io`].
+pub fn directory_files(root: &Path, limits: &Limits) -> Result<Vec<SourceFile>, GitError> {
+    let mut collector = Collector::new(limits);
+    let walk = walkdir::WalkDir::new(root).follow_links(false).min_depth(1).sort_by_file_name();
+    let mut walk = walk.into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = entry.map_err(|error| {
+            let path = error.path().unwrap_or(root).to_owned();
+            GitError::io("read", &path, error.into())
+        })?;
+        let kind = entry.file_type();
+        let inside = entry.path().strip_prefix(root).expect("because the walk stays below it");
+        let top = inside.iter().next().unwrap_or_default().to_string_lossy();
+        let wanted = interest(&top);
+        let seen = wanted == Interest::First
+            && collector.files.keys().any(|path| path.segments().next() == Some(&*top));
+        if wanted == Interest::None || seen {
+            skip(&mut walk, kind);
+            continue;
+        }
+        let parent = inside.parent().and_then(|parent| RepoPath::new(parent.to_str()?).ok());
+        if !collector.has_room(parent.as_ref()) {
+            break;
+        }
+        let name = entry.file_name().as_encoded_bytes();
+        let Some(path) = child(parent.as_ref(), name) else {
+            collector.malformed(parent.as_ref(), refusal(parent.as_ref(), name));
+            skip(&mut walk, kind);
+            continue;
+        };
+        if kind.is_symlink() {
+            collector.add(path, Content::Symlink);
+        } else if kind.is_dir() {
+            if entry.path().join(".git").exists() {
+                collector.add(path, Content::Submodule);
+                walk.skip_current_dir();
+            }
+        } else {
+            collector.add(path, read_file(entry.path(), limits)?);
+        }
+    }
+    Ok(collector.finish())
+}
+
+fn skip(walk: &mut walkdir::IntoIter, kind: std::fs::FileType) {
+    if kind.is_dir() {
+        walk.skip_current_dir();
+    }
+}
+
+/// Reads a regular file; other kinds (a pipe, a device) could block or never end.
+fn read_file(path: &Path, limits: &Limits) -> Result<Content, GitError> {
+    let failed = |source| GitError::io("read", path, source);
+    let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Ok(Content::Malformed { reason: "it is no regular file".into() });
+    }
+    if metadata.len() > limits.blob_size.0 {
+        return Ok(Content::TooLarge { bytes: metadata.len() });
+    }
+    Ok(Content::Bytes(Arc::from(std::fs::read(path).map_err(failed)?)))
+}
