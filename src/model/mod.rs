@@ -14,6 +14,8 @@
 
 pub mod assignment;
 pub mod diagnostic;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod fleet;
 pub mod id;
 pub mod labels;
