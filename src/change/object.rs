@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::edit::block_entry;
-use crate::model::{API_VERSION, Labels, ObjectKind, ObjectRef, RepoPath, TemplateRef};
+use crate::model::{
+    API_VERSION, DeploymentRef, Labels, Name, ObjectKind, ObjectRef, RepoPath, TargetRef, TemplateRef, WorkloadRef,
+};
 
 /// Where the schemas of scaffolded files are.
 pub const SCHEMAS: &str = "https://titan.dev/schemas/v1";
@@ -100,6 +102,43 @@ pub fn path(object: &ObjectRef) -> RepoPath {
     made(&text)
 }
 
+/// The object that a file defines, by its path.
+#[must_use]
+pub fn at(path: &RepoPath) -> Option<ObjectRef> {
+    let name = |text: &str| Name::new(text).ok();
+    let file = |text: &str| Name::new(text.strip_suffix(".yaml")?).ok();
+    let parts: Vec<&str> = path.segments().collect();
+    Some(match parts.as_slice() {
+        ["titan.yaml"] => ObjectRef::Fleet,
+        ["hosts", .., host] => ObjectRef::Host(file(host)?),
+        ["templates", template, "template.yaml"] => {
+            ObjectRef::Template(TemplateRef { workspace: None, name: name(template)? })
+        }
+        ["workspaces", workspace, rest @ ..] => {
+            let workspace = name(workspace)?;
+            match rest {
+                ["workspace.yaml"] => ObjectRef::Workspace(workspace),
+                ["templates", template, "template.yaml"] => {
+                    let workspace = Some(workspace);
+                    ObjectRef::Template(TemplateRef { workspace, name: name(template)? })
+                }
+                ["targets", target] => {
+                    ObjectRef::Target(TargetRef { workspace, name: file(target)? })
+                }
+                ["workloads", workload, "workload.yaml"] => {
+                    ObjectRef::Workload(WorkloadRef { workspace, name: name(workload)? })
+                }
+                ["workloads", workload, "deployments", deployment] => {
+                    let (workload, name) = (name(workload)?, file(deployment)?);
+                    ObjectRef::Deployment(DeploymentRef { workspace, workload, name })
+                }
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
 /// The folder that belongs to an object alone, with all that it owns; `None` for single files.
 #[must_use]
 pub fn folder(object: &ObjectRef) -> Option<RepoPath> {
@@ -130,7 +169,6 @@ fn made(text: &str) -> RepoPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Name;
 
     #[test]
     fn a_new_file_has_what_was_given_and_no_more() {
@@ -160,6 +198,7 @@ spec:
     fn objects_have_one_place() {
         let check = |object: ObjectRef, file: &str, dir: Option<&str>| {
             assert_eq!(path(&object).as_str(), file);
+            assert_eq!(at(&path(&object)).as_ref(), Some(&object));
             assert_eq!(folder(&object).as_ref().map(RepoPath::as_str), dir);
         };
         check(ObjectRef::Host(Name::new("a").unwrap()), "hosts/a.yaml", None);

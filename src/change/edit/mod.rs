@@ -101,6 +101,29 @@ fn value_of(text: &str) -> Result<Value, EditError> {
     Ok(document::read(text)?.map_or(Value::Null, |node| node.value()))
 }
 
+/// What a YAML text says, read as an edit reads it.
+///
+/// # Errors
+/// When the text cannot be read, or uses tags.
+pub fn read(text: &str) -> Result<Value, EditError> {
+    value_of(text.trim_start_matches('\u{feff}'))
+}
+
+/// A value as YAML text, ended by a line feed.
+#[must_use]
+pub fn yaml(value: &Value) -> String {
+    write::block(value, 0)
+}
+
+/// Makes an edit in a plain value.
+///
+/// # Errors
+/// When something that has no fields is in the way.
+pub fn assign(value: &mut Value, edit: &FieldEdit) -> Result<(), EditError> {
+    let field = || edit.path().to_string();
+    if change(value, edit) { Ok(()) } else { Err(EditError::NotAMap { field: field() }) }
+}
+
 /// The value of the field that `path` names in `text`.
 ///
 /// # Errors
