@@ -1,5 +1,8 @@
 //! Files → [`Fleet`] and diagnostics.
 
+pub mod layout;
+pub(crate) mod yaml;
+
 use crate::model::{Diagnostic, Fleet, Revision, SourceFile};
 
 /// What came out of the files of one revision.
