@@ -24,6 +24,7 @@ mod remote;
 mod source;
 mod tree;
 mod watch;
+mod worktree;
 
 pub use commit::{CommitDraft, CommitInfo, Signature};
 pub use error::GitError;

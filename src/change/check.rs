@@ -1,0 +1,116 @@
+//! What is wrong with a config branch, rendering included, and what a change makes worse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    Assignments, Deployment, DeploymentRef, Diagnostic, Fleet, Name, Revision, SourceFile,
+};
+use crate::parse::{Parsed, parse};
+use crate::render::Renderer;
+use crate::schedule::schedule;
+
+/// Most assignments that are rendered to judge one change; a larger change is judged by this sample.
+const SAMPLE: usize = 2000;
+
+/// Parses, schedules and renders everything.
+///
+/// Deployments with `replicas` are placed afresh here: what the rendered branch has recorded decides
+/// where they run, hardly ever whether they can be rendered.
+#[must_use]
+pub fn check(revision: Option<Revision>, files: &[SourceFile]) -> Parsed {
+    let mut parsed = parse(revision, files);
+    parsed.diagnostics.extend(render_all(&parsed.fleet, |_, _| true, usize::MAX));
+    parsed
+}
+
+/// The errors that `after` has and `before` has not. What was wrong before and is not made worse
+/// stands in nobody's way.
+#[must_use]
+pub fn new_errors(before: &[SourceFile], after: &[SourceFile]) -> Vec<Diagnostic> {
+    let before = parse(None, before);
+    let mut after = parse(None, after);
+    let dirty = Dirty::between(&before.fleet, &after.fleet);
+    let rendered = |fleet: &Fleet| {
+        render_all(fleet, |deployment, host| dirty.contains(deployment, host), SAMPLE)
+    };
+    let mut old = before.diagnostics;
+    let worse = rendered(&after.fleet);
+    if !worse.is_empty() {
+        old.extend(rendered(&before.fleet));
+        after.diagnostics.extend(worse);
+    }
+    // Lines move and places are many, so a problem is known by what it says about which file.
+    let mut known: BTreeMap<_, usize> = BTreeMap::new();
+    for diagnostic in &old {
+        *known.entry(key(diagnostic)).or_default() += 1;
+    }
+    let is_new = |diagnostic: &Diagnostic| match known.get_mut(&key(diagnostic)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    let mut errors = after.diagnostics;
+    errors.retain(Diagnostic::is_error);
+    let mut is_new = is_new;
+    errors.retain(|error| is_new(error));
+    errors
+}
+
+fn key(diagnostic: &Diagnostic) -> (String, String, Option<String>) {
+    let path = diagnostic.path.as_ref().map(ToString::to_string);
+    (diagnostic.code.clone(), diagnostic.message.clone(), path)
+}
+
+/// Renders the chosen assignments, at most `limit`; returns each problem once.
+fn render_all(
+    fleet: &Fleet,
+    mut chosen: impl FnMut(&DeploymentRef, &Name) -> bool,
+    limit: usize,
+) -> Vec<Diagnostic> {
+    let schedule = schedule(fleet, &Assignments::default());
+    let mut renderer = Renderer::new(fleet);
+    let mut found: Vec<Diagnostic> = Vec::new();
+    let pairs = schedule.assignments.iter().filter(|(deployment, host)| chosen(deployment, host));
+    for (deployment, host) in pairs.take(limit) {
+        let objects = (fleet.deployments.get(deployment), fleet.hosts.get(host));
+        let (Some(deployment), Some(host)) = objects else { continue };
+        if let Err(error) = renderer.render(deployment, host) {
+            let new = error.0.into_iter().filter(|diagnostic| !found.contains(diagnostic));
+            found.extend(new.collect::<Vec<_>>());
+        }
+    }
+    found
+}
+
+/// What a change touches.
+struct Dirty {
+    deployments: BTreeSet<DeploymentRef>,
+    hosts: BTreeSet<Name>,
+}
+
+impl Dirty {
+    fn between(before: &Fleet, after: &Fleet) -> Self {
+        let same = |new: &Deployment| {
+            before.deployments.get(&new.id).is_some_and(|old| {
+                **old == *new
+                    && before.template_of(old) == after.template_of(new)
+                    && before.target_of(old) == after.target_of(new)
+                    && before.workload_of(old) == after.workload_of(new)
+                    && before.workspace_of(old) == after.workspace_of(new)
+            })
+        };
+        let deployments = after.deployments.values().filter(|new| !same(new));
+        let hosts =
+            after.hosts.iter().filter(|(name, host)| before.hosts.get(*name) != Some(*host));
+        Self {
+            deployments: deployments.map(|deployment| deployment.id.clone()).collect(),
+            hosts: hosts.map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
+    fn contains(&self, deployment: &DeploymentRef, host: &Name) -> bool {
+        self.deployments.contains(deployment) || self.hosts.contains(host)
+    }
+}

@@ -1,0 +1,290 @@
+//! Edits → a validated commit on the config branch.
+
+use std::time::Duration;
+
+use super::edit::{self, EditError, FieldEdit};
+use super::{check, object};
+use crate::git::{CommitDraft, FleetRepository, GitError, RefUpdate, Signature, TreeEdit};
+use crate::model::{
+    Diagnostic, Limits, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId,
+};
+
+/// One wish of a change. It names objects, not places, so that it can be done again on a newer head.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    /// Puts a new object's file.
+    Create { object: ObjectRef, path: RepoPath, text: String },
+    /// The same, unless the object is there already.
+    Ensure { object: ObjectRef, text: String },
+    /// Puts any file, whether there is one or not.
+    Put { path: RepoPath, bytes: Vec<u8> },
+    /// Changes fields of an object's file.
+    Fields { object: ObjectRef, edits: Vec<FieldEdit> },
+    /// Removes an object; with `recursive` also what it owns. Nothing to do where there is none.
+    Delete { object: ObjectRef, recursive: bool },
+    /// Removes a file or a folder. Nothing to do where there is none.
+    Clear { path: RepoPath },
+}
+
+/// How a change is committed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub author: Signature,
+    pub committer: Signature,
+    /// Subject, and body where there is one.
+    pub message: String,
+    pub trailers: Vec<(String, String)>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposed {
+    /// The commit that holds what was wanted: the new one, or the head when nothing had to change
+    /// ([`Revision::NONE`] where there is none).
+    pub revision: Revision,
+    /// The files that differ; empty when there is no new commit.
+    pub changed: Vec<RepoPath>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error("{object} exists already in `{path}`")]
+    Exists { object: ObjectRef, path: RepoPath },
+    #[error("there is no {object}")]
+    Missing { object: ObjectRef },
+    #[error("{object} is defined more than once: `{first}` and `{second}`")]
+    Ambiguous { object: ObjectRef, first: RepoPath, second: RepoPath },
+    #[error("{object} still owns {count} other files, such as `{example}`")]
+    NotEmpty { object: ObjectRef, count: usize, example: String },
+    #[error("`{path}` cannot be edited")]
+    Edit { path: RepoPath, source: EditError },
+    #[error("`{path}` is not UTF-8")]
+    Encoding { path: RepoPath },
+    #[error("the change would break the fleet")]
+    Invalid { diagnostics: Vec<Diagnostic> },
+    #[error("`{path}` has changes that are not committed")]
+    Dirty { path: RepoPath },
+    #[error("the path of a file is not allowed")]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl ChangeError {
+    /// What a loop does about it.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Git(error) => error.recovery(),
+            _ => Recovery::Fix,
+        }
+    }
+}
+
+/// Tries of a change that loses races, and the longest pause between two of them.
+const TRIES: u32 = 12;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Makes the edits on top of the config branch, checks the whole result, and commits it. When
+/// somebody else was faster, all is done again on top of theirs.
+///
+/// In a checkout whose branch moves, the files follow. Nothing is written when nothing differs.
+///
+/// # Errors
+/// What stands in the way; nothing was changed then.
+pub fn propose(
+    repository: &FleetRepository,
+    edits: &[Edit],
+    options: &Options,
+    limits: &Limits,
+) -> Result<Proposed, ChangeError> {
+    let mut tries = 1;
+    loop {
+        match attempt(repository, edits, options, limits) {
+            Err(error) if tries < TRIES && error.recovery() != Recovery::Fix => {
+                std::thread::sleep(pause(tries));
+                repository.refresh()?;
+                tries += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// A random part of a bound that doubles with each try, so that rivals do not meet again.
+fn pause(tries: u32) -> Duration {
+    let bound = Duration::from_millis(10).saturating_mul(1 << tries.min(16)).min(PAUSE);
+    let mut random = [0; 4];
+    // Without randomness the full bound is as good.
+    if getrandom::fill(&mut random).is_err() {
+        return bound;
+    }
+    bound.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
+}
+
+fn attempt(
+    fleet: &FleetRepository,
+    edits: &[Edit],
+    options: &Options,
+    limits: &Limits,
+) -> Result<Proposed, ChangeError> {
+    let repository = &fleet.repository;
+    let head = repository.branch(&fleet.branch)?;
+    let base = head.map(|head| repository.commit(head)).transpose()?.map(|commit| commit.tree);
+    let tree = edits.iter().try_fold(base, |tree, edit| apply(fleet, tree, edit).map(Some))?;
+    let changed = repository.changed_paths(base, tree)?;
+    let Some(tree) = tree.filter(|_| !changed.is_empty()) else {
+        return Ok(Proposed { revision: head.unwrap_or(Revision::NONE), changed: Vec::new() });
+    };
+    let checked_out = repository.worktree().is_some()
+        && repository.head_branch()?.as_deref() == Some(fleet.branch.as_str());
+    if checked_out && let Some(path) = repository.uncommitted(&changed)?.into_iter().next() {
+        return Err(ChangeError::Dirty { path });
+    }
+    let draft = CommitDraft {
+        tree,
+        parents: head.into_iter().collect(),
+        author: options.author.clone(),
+        committer: options.committer.clone(),
+        message: message(options),
+    };
+    let revision = repository.write_commit(&draft)?;
+    validate(fleet, head, revision, limits)?;
+    let update = RefUpdate { branch: fleet.branch.clone(), expected: head, new: revision };
+    fleet.publish(&[update])?;
+    if checked_out {
+        repository.check_out(revision, &changed)?;
+    }
+    Ok(Proposed { revision, changed })
+}
+
+/// Refuses a commit that brings errors which its parent has not.
+fn validate(
+    fleet: &FleetRepository,
+    before: Option<Revision>,
+    after: Revision,
+    limits: &Limits,
+) -> Result<(), ChangeError> {
+    let files = |revision| fleet.repository.source_files(revision, limits);
+    let before = before.map(files).transpose()?.unwrap_or_default();
+    let diagnostics = check::new_errors(&before, &files(after)?);
+    if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }
+}
+
+fn message(options: &Options) -> String {
+    let mut message = options.message.trim_end().to_owned();
+    message.push('\n');
+    if !options.trailers.is_empty() {
+        message.push('\n');
+    }
+    for (key, value) in &options.trailers {
+        message.push_str(&format!("{key}: {value}\n"));
+    }
+    message
+}
+
+/// Does one edit on a tree that is written already, so that the next one sees it.
+fn apply(
+    fleet: &FleetRepository,
+    base: Option<TreeId>,
+    edit: &Edit,
+) -> Result<TreeId, ChangeError> {
+    let repository = &fleet.repository;
+    let mut tree = TreeEdit::new(repository, base);
+    match edit {
+        Edit::Create { object, path, text } => match locate(fleet, base, object)? {
+            Some((found, bytes)) if found != *path || *bytes != *text.as_bytes() => {
+                return Err(ChangeError::Exists { object: object.clone(), path: found });
+            }
+            _ => tree.put(path, text.as_bytes())?,
+        },
+        Edit::Ensure { object, text } => {
+            if locate(fleet, base, object)?.is_none() {
+                tree.put(&object::path(object), text.as_bytes())?;
+            }
+        }
+        Edit::Put { path, bytes } => tree.put(path, bytes)?,
+        Edit::Fields { object, edits } => {
+            let missing = || ChangeError::Missing { object: object.clone() };
+            let (path, bytes) = locate(fleet, base, object)?.ok_or_else(missing)?;
+            let text = edited(&path, &bytes, edits)?;
+            tree.put(&path, text.as_bytes())?;
+        }
+        Edit::Delete { object, recursive } => {
+            for path in doomed(fleet, base, object, *recursive)? {
+                tree.remove(&path)?;
+            }
+        }
+        Edit::Clear { path } => tree.remove(path)?,
+    }
+    Ok(tree.write()?)
+}
+
+fn edited(path: &RepoPath, bytes: &[u8], edits: &[FieldEdit]) -> Result<String, ChangeError> {
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|_| ChangeError::Encoding { path: path.clone() })?.to_owned();
+    edits
+        .iter()
+        .try_fold(text, |text, edit| edit::apply(&text, edit))
+        .map_err(|source| ChangeError::Edit { path: path.clone(), source })
+}
+
+/// An object's file and its content, also when what it says is broken.
+type Located = Option<(RepoPath, std::sync::Arc<[u8]>)>;
+
+fn locate(
+    fleet: &FleetRepository,
+    tree: Option<TreeId>,
+    object: &ObjectRef,
+) -> Result<Located, ChangeError> {
+    let repository = &fleet.repository;
+    let Some(tree) = tree else { return Ok(None) };
+    let ObjectRef::Host(name) = object else {
+        let path = object::path(object);
+        return Ok(repository.file(tree, &path)?.map(|bytes| (path, bytes)));
+    };
+    let hosts = RepoPath::new("hosts").expect("the folder's name is fine");
+    let Some(folder) = repository.entry(tree, &hosts)? else { return Ok(None) };
+    let file = format!("{name}.yaml");
+    let mut found: Located = None;
+    for (path, entry) in repository.walk(folder.id)? {
+        if path.file_name() != file {
+            continue;
+        }
+        let path = hosts.join(path.as_str())?;
+        if let Some((first, _)) = found {
+            return Err(ChangeError::Ambiguous { object: object.clone(), first, second: path });
+        }
+        found = Some((path, repository.blob(entry.id)?));
+    }
+    Ok(found)
+}
+
+/// What goes when an object goes.
+fn doomed(
+    fleet: &FleetRepository,
+    tree: Option<TreeId>,
+    object: &ObjectRef,
+    recursive: bool,
+) -> Result<Vec<RepoPath>, ChangeError> {
+    let Some(tree) = tree else { return Ok(Vec::new()) };
+    let Some(folder) = object::folder(object) else {
+        return Ok(locate(fleet, Some(tree), object)?.map(|(path, _)| path).into_iter().collect());
+    };
+    let Some(entry) = fleet.repository.entry(tree, &folder)? else { return Ok(Vec::new()) };
+    let own = object::path(object);
+    let others: Vec<_> =
+        fleet.repository.walk(entry.id)?.into_iter().map(|(path, _)| path).collect();
+    let mut others = others.iter().filter(|path| !own.as_str().ends_with(path.as_str()));
+    let owns_files_only = matches!(object, ObjectRef::Template(_));
+    if !recursive
+        && !owns_files_only
+        && let Some(example) = others.next()
+    {
+        let object = object.clone();
+        let example = format!("{folder}/{example}");
+        return Err(ChangeError::NotEmpty { object, count: others.count() + 1, example });
+    }
+    Ok(vec![folder])
+}

@@ -1,0 +1,229 @@
+//! Finding and opening the fleet's repository, the same way for every command.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use super::exit::Failure;
+use super::output::{Color, Format, Output};
+use crate::change::{ChangeError, Edit, Options, Proposed, propose};
+use crate::git::{FleetRepository, Location, Repository};
+use crate::model::{Fleet, Limits, Revision, SourceFile, Timestamp};
+use crate::parse::{Parsed, parse};
+use crate::publish::{self, Rendered};
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The config repository: a path or a URL [default: the repository around the current folder]
+    #[arg(long, global = true, env = "TITAN_FLEET", value_name = "PATH|URL")]
+    pub fleet: Option<String>,
+    /// The config branch [default: the branch that HEAD names]
+    #[arg(long, global = true, env = "TITAN_BRANCH")]
+    pub branch: Option<String>,
+    /// Form of the result
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM", hide_possible_values = false)]
+    pub output: Format,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+    /// Say more; twice for even more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// What a command needs of the world.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub global: Global,
+    pub output: Output,
+    pub now: Timestamp,
+}
+
+/// The config branch, as it is now.
+#[derive(Debug)]
+pub struct Config {
+    pub repository: FleetRepository,
+    /// `None`: nothing is committed yet.
+    pub revision: Option<Revision>,
+    pub files: Vec<SourceFile>,
+    pub parsed: Parsed,
+}
+
+impl Context {
+    #[must_use]
+    pub fn new(global: Global) -> Self {
+        let output =
+            Output { format: global.output, quiet: global.quiet, verbose: global.verbose };
+        Self { global, output, now: Timestamp::now() }
+    }
+
+    /// Opens the repository that `--fleet`, `TITAN_FLEET` or the current folder name.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn open(&self) -> Result<FleetRepository> {
+        let location = match &self.global.fleet {
+            Some(fleet) => fleet.parse()?,
+            None => self.around()?,
+        };
+        self.open_at(&location)
+    }
+
+    /// Opens the repository at `location`, on the branch that was asked for.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open_at(&self, location: &Location) -> Result<FleetRepository> {
+        let branch = self.global.branch.as_deref();
+        Ok(FleetRepository::open(location, branch, &cache_folder(), &Limits::default())?)
+    }
+
+    /// The repository around the current folder, if it is a fleet's.
+    fn around(&self) -> Result<Location> {
+        const HINT: &str =
+            "give `--fleet <path or URL>`, set `TITAN_FLEET`, or make one with `titan init`";
+        let none = || Failure::no("there is no config repository around the current folder").hint(HINT);
+        let repository = Repository::discover(Path::new(".")).map_err(|_| none())?;
+        let root = repository.worktree().unwrap_or_else(|| repository.git_dir()).to_path_buf();
+        // Some other project's repository must not become a fleet by accident.
+        let branch = match &self.global.branch {
+            Some(branch) => Some(branch.clone()),
+            None => repository.head_branch()?,
+        };
+        let head = branch.map(|branch| repository.branch(&branch)).transpose()?.flatten();
+        if let Some(head) = head {
+            let tree = repository.commit(head)?.tree;
+            let marks = ["titan.yaml", "hosts", "workspaces"];
+            let entries = repository.entries(tree)?;
+            if !entries.iter().any(|entry| marks.contains(&entry.name.as_str())) {
+                let message = format!("the repository `{}` holds no fleet", root.display());
+                return Err(Failure::no(message).hint(HINT).into());
+            }
+        }
+        Ok(Location::Local(root))
+    }
+
+    /// Reads the config branch.
+    ///
+    /// # Errors
+    /// When there is no repository, or it cannot be read.
+    pub fn config(&self) -> Result<Config> {
+        let repository = self.open()?;
+        let revision = repository.repository.branch(&repository.branch)?;
+        self.config_at(repository, revision)
+    }
+
+    /// Reads the config branch at a revision.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn config_at(
+        &self,
+        repository: FleetRepository,
+        revision: Option<Revision>,
+    ) -> Result<Config> {
+        let limits = Limits::default();
+        let files = revision.map(|revision| repository.repository.source_files(revision, &limits));
+        let files = files.transpose()?.unwrap_or_default();
+        let parsed = parse(revision, &files);
+        Ok(Config { repository, revision, files, parsed })
+    }
+
+    /// Commits edits, and says what happened.
+    ///
+    /// # Errors
+    /// When the change was not made.
+    pub fn commit(
+        &self,
+        repository: &FleetRepository,
+        edits: &[Edit],
+        message: &str,
+    ) -> Result<Proposed, ChangeError> {
+        let author = repository.repository.user(self.now);
+        let committer = author.clone();
+        let message = message.to_owned();
+        let options = Options { author, committer, message, trailers: Vec::new() };
+        propose(repository, edits, &options, &Limits::default())
+    }
+}
+
+impl Config {
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.parsed.fleet
+    }
+
+    /// What is on the rendered branch.
+    ///
+    /// # Errors
+    /// When the branch cannot be read.
+    pub fn rendered(&self) -> Result<Rendered> {
+        let repository = &self.repository.repository;
+        let branch = &self.fleet().settings.branches.rendered;
+        let revision = repository.branch(branch)?;
+        if revision.is_none() {
+            return Ok(Rendered::default());
+        }
+        publish::read(repository, revision).with_context(|| format!("cannot read `{branch}`"))
+    }
+
+    /// Says that something is wrong, without saying what.
+    pub fn mention_errors(&self, output: &Output) {
+        let errors = self.parsed.diagnostics.iter().filter(|found| found.is_error()).count();
+        if errors > 0 {
+            let them = if errors == 1 { "error" } else { "errors" };
+            output.warn(&format!("{errors} {them} on the config branch; `titan validate` shows more"));
+        }
+    }
+}
+
+/// Where clones of remotes are kept.
+#[must_use]
+pub fn cache_folder() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = variable("TITAN_CACHE") {
+        return folder.into();
+    }
+    let base = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
+    base.unwrap_or_else(std::env::temp_dir).join("titan")
+}
+
+/// The files of a directory, as the parser wants them; `.git` is left out, links are not followed.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn directory_files(root: &Path, limits: &Limits) -> Result<Vec<SourceFile>> {
+    use crate::model::{Content, RepoPath};
+    let mut files = Vec::new();
+    let walk = walkdir::WalkDir::new(root).sort_by_file_name();
+    let walk = walk.into_iter().filter_entry(|entry| entry.file_name() != ".git");
+    for entry in walk {
+        let entry = entry.with_context(|| format!("cannot read `{}`", root.display()))?;
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let below = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        let text = below.to_str().with_context(|| format!("`{}` is not UTF-8", below.display()))?;
+        let path = RepoPath::new(text).with_context(|| format!("`{}`", text.escape_default()))?;
+        let bytes = entry.metadata().map(|data| data.len()).unwrap_or_default();
+        let content = if entry.file_type().is_symlink() {
+            Content::Symlink
+        } else if bytes > limits.blob_size.0 {
+            Content::TooLarge { bytes }
+        } else {
+            let bytes = std::fs::read(entry.path());
+            Content::Bytes(Arc::from(bytes.with_context(|| format!("cannot read `{path}`"))?))
+        };
+        files.push(SourceFile { path, content });
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
