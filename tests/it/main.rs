@@ -2,3 +2,5 @@
 
 mod architecture;
 mod git;
+mod bad_input;
+mod schemas;
