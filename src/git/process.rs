@@ -63,6 +63,9 @@ const NO_HOME: &str = "/nonexistent";
 /// Most of what git says on stderr that goes into an error.
 const STDERR: usize = 2048;
 
+/// What stands between its lines in an error.
+const LINE: &str = "; ";
+
 /// Most of what git may print; the refs of a large remote fit many times.
 const STDOUT: u64 = 64 << 20;
 
@@ -182,7 +185,8 @@ const PERMANENT: [&str; 16] = [
 ];
 
 /// What git says when the local clone is damaged.
-const DAMAGED: [&str; 10] = [
+const DAMAGED: [&str; 11] = [
+    "not a git repository: '",
     "bad object",
     "corrupt",
     "broken",
@@ -207,7 +211,14 @@ impl Failure {
 
     /// Whether throwing away the local clone may help.
     pub(super) fn is_damage(&self) -> bool {
-        self.says(&DAMAGED)
+        let stderr = self.stderr.to_ascii_lowercase();
+        let own = stderr.split(LINE).filter(|line| !line.starts_with("remote:"));
+        own.into_iter().any(|line| DAMAGED.iter().any(|text| line.contains(text)))
+    }
+
+    /// Whether a ref of the local clone was locked, or moved meanwhile.
+    pub(super) fn is_lock(&self) -> bool {
+        self.says(&["cannot lock ref", ".lock'", "unable to update local ref"])
     }
 
     /// Whether the remote cannot move several branches at once.
@@ -288,7 +299,7 @@ pub(super) fn redact(text: &str) -> String {
 /// The lines that matter, on one line and not too long.
 fn shorten(stderr: &str) -> String {
     let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let text = lines.collect::<Vec<_>>().join("; ");
+    let text = lines.collect::<Vec<_>>().join(LINE);
     text.chars().filter(|c| !c.is_control()).take(STDERR).collect()
 }
 

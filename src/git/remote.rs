@@ -20,6 +20,9 @@ use crate::model::{Limits, Recovery, Revision};
 /// How long a lock in the clone is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a fetch that meets a lock is tried before the clone is made again.
+const FETCHES: u32 = 5;
+
 /// Longest pause before the second push, doubled before each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -102,7 +105,8 @@ impl Remote {
         let readable = |id: &Revision| {
             repository.commit(*id).and_then(|commit| repository.entries(commit.tree)).is_ok()
         };
-        repository.branches().is_ok_and(|branches| branches.values().all(readable))
+        repository.head_branch().is_ok()
+            && repository.branches().is_ok_and(|branches| branches.values().all(readable))
     }
 
     /// Makes the clone, in place of what is there.
@@ -119,15 +123,16 @@ impl Remote {
     }
 
     fn fetch_or_repair(&self) -> Result<(), GitError> {
-        let Err(failure) = self.fetch()? else { return Ok(()) };
-        if self.clear_locks()? {
-            match self.fetch()? {
-                Ok(()) => return Ok(()),
-                Err(again) if !again.is_damage() => return Err(again.into()),
-                Err(_) => {}
+        for _ in 0..FETCHES {
+            let Err(failure) = self.fetch()? else { return Ok(()) };
+            if failure.is_damage() {
+                break;
             }
-        } else if !failure.is_damage() {
-            return Err(failure.into());
+            // A killed process left a lock, or another one has just noted what it pushed.
+            if !failure.is_lock() {
+                return Err(failure.into());
+            }
+            self.clear_locks()?;
         }
         self.make()
     }
@@ -139,21 +144,20 @@ impl Remote {
         Ok(git.run(options, [self.url.as_str(), "+refs/heads/*:refs/heads/*"])?.map(drop))
     }
 
-    /// Waits for and removes the locks that killed processes left in the clone; whether there were
-    /// any.
-    fn clear_locks(&self) -> Result<bool, GitError> {
+    /// Waits for and removes the locks that killed processes left in the clone.
+    fn clear_locks(&self) -> Result<(), GitError> {
         let repository = Repository::open(&self.dir)?;
         let files = walkdir::WalkDir::new(&self.dir).into_iter().filter_map(Result::ok);
         let locks = files.filter(|file| file.path().extension().is_some_and(|e| e == "lock"));
         let mut locks: Vec<Lock> = locks.map(|file| Lock::new(file.into_path())).collect();
-        let (start, found) = (Instant::now(), !locks.is_empty());
+        let start = Instant::now();
         while let lock::State::Held(path) = lock::clear(&repository, &mut locks)? {
             if start.elapsed() > PATIENCE {
                 return Err(GitError::Locked { path });
             }
             std::thread::sleep(lock::PAUSE);
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Where the remote's branches are now.
