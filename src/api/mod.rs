@@ -48,9 +48,9 @@ pub async fn serve(
 fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (error::Reply,), Error = std::convert::Infallible> + Clone {
-    let health = warp::path!("healthz")
-        .and(warp::get())
-        .map(|| Response::builder().body("ok".into()).expect("a status and a text make a response"));
+    let health = warp::path!("healthz").and(warp::get()).map(|| {
+        Response::builder().body("ok".into()).expect("a status and a text make a response")
+    });
     let routes = health.or(hosts::routes(context)).unify();
     routes.recover(error::recover).unify()
 }

@@ -4,3 +4,4 @@ mod architecture;
 mod git;
 mod bad_input;
 mod schemas;
+mod observe;
