@@ -3,9 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::edit::block_entry;
-use crate::model::{
-    API_VERSION, DeploymentRef, Labels, Name, ObjectKind, ObjectRef, RepoPath, TargetRef, TemplateRef, WorkloadRef,
-};
+use crate::model::{API_VERSION, Labels, ObjectKind, ObjectRef, RepoPath};
+use crate::parse::layout::{self, Place};
 
 /// Where the schemas of scaffolded files are.
 pub const SCHEMAS: &str = "https://titan.dev/schemas/v1";
@@ -83,60 +82,16 @@ pub fn label_map(labels: &Labels) -> Value {
 /// The file that defines an object. A host's may also lie in any folder below `hosts/`.
 #[must_use]
 pub fn path(object: &ObjectRef) -> RepoPath {
-    let text = match object {
-        ObjectRef::Fleet => "titan.yaml".to_owned(),
-        ObjectRef::Host(name) => format!("hosts/{name}.yaml"),
-        ObjectRef::Workspace(name) => format!("workspaces/{name}/workspace.yaml"),
-        ObjectRef::Template(template) => format!("{}/template.yaml", template_folder(template)),
-        ObjectRef::Target(target) => {
-            format!("workspaces/{}/targets/{}.yaml", target.workspace, target.name)
-        }
-        ObjectRef::Workload(workload) => {
-            format!("workspaces/{}/workloads/{}/workload.yaml", workload.workspace, workload.name)
-        }
-        ObjectRef::Deployment(deployment) => format!(
-            "workspaces/{}/workloads/{}/deployments/{}.yaml",
-            deployment.workspace, deployment.workload, deployment.name
-        ),
-    };
-    made(&text)
+    layout::path_of(object, None)
 }
 
 /// The object that a file defines, by its path.
 #[must_use]
 pub fn at(path: &RepoPath) -> Option<ObjectRef> {
-    let name = |text: &str| Name::new(text).ok();
-    let file = |text: &str| Name::new(text.strip_suffix(".yaml")?).ok();
-    let parts: Vec<&str> = path.segments().collect();
-    Some(match parts.as_slice() {
-        ["titan.yaml"] => ObjectRef::Fleet,
-        ["hosts", .., host] => ObjectRef::Host(file(host)?),
-        ["templates", template, "template.yaml"] => {
-            ObjectRef::Template(TemplateRef { workspace: None, name: name(template)? })
-        }
-        ["workspaces", workspace, rest @ ..] => {
-            let workspace = name(workspace)?;
-            match rest {
-                ["workspace.yaml"] => ObjectRef::Workspace(workspace),
-                ["templates", template, "template.yaml"] => {
-                    let workspace = Some(workspace);
-                    ObjectRef::Template(TemplateRef { workspace, name: name(template)? })
-                }
-                ["targets", target] => {
-                    ObjectRef::Target(TargetRef { workspace, name: file(target)? })
-                }
-                ["workloads", workload, "workload.yaml"] => {
-                    ObjectRef::Workload(WorkloadRef { workspace, name: name(workload)? })
-                }
-                ["workloads", workload, "deployments", deployment] => {
-                    let (workload, name) = (name(workload)?, file(deployment)?);
-                    ObjectRef::Deployment(DeploymentRef { workspace, workload, name })
-                }
-                _ => return None,
-            }
-        }
-        _ => return None,
-    })
+    match layout::classify(path) {
+        Place::Object(object) => Some(object),
+        _ => None,
+    }
 }
 
 /// The folder that belongs to an object alone, with all that it owns; `None` for single files.
@@ -146,29 +101,13 @@ pub fn folder(object: &ObjectRef) -> Option<RepoPath> {
         matches!(object, ObjectRef::Workspace(_) | ObjectRef::Template(_) | ObjectRef::Workload(_));
     let path = path(object);
     let (folder, _) = path.as_str().rsplit_once('/').filter(|_| whole)?;
-    Some(made(folder))
-}
-
-/// The folder of a template's files.
-#[must_use]
-pub fn template_files(template: &TemplateRef) -> RepoPath {
-    made(&format!("{}/files", template_folder(template)))
-}
-
-fn template_folder(template: &TemplateRef) -> String {
-    match &template.workspace {
-        Some(workspace) => format!("workspaces/{workspace}/templates/{}", template.name),
-        None => format!("templates/{}", template.name),
-    }
-}
-
-fn made(text: &str) -> RepoPath {
-    RepoPath::new(text).expect("names are safe parts of a path, and short")
+    RepoPath::new(folder).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Name;
 
     #[test]
     fn a_new_file_has_what_was_given_and_no_more() {

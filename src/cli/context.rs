@@ -25,7 +25,15 @@ pub struct Global {
     #[arg(long, global = true, env = "TITAN_BRANCH")]
     pub branch: Option<String>,
     /// Form of the result
-    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM", hide_possible_values = false)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM",
+        hide_possible_values = false
+    )]
     pub output: Format,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
@@ -59,8 +67,7 @@ pub struct Config {
 impl Context {
     #[must_use]
     pub fn new(global: Global) -> Self {
-        let output =
-            Output { format: global.output, quiet: global.quiet, verbose: global.verbose };
+        let output = Output { format: global.output, quiet: global.quiet, verbose: global.verbose };
         Self { global, output, now: Timestamp::now() }
     }
 
@@ -89,7 +96,8 @@ impl Context {
     fn around(&self) -> Result<Location> {
         const HINT: &str =
             "give `--fleet <path or URL>`, set `TITAN_FLEET`, or make one with `titan init`";
-        let none = || Failure::no("there is no config repository around the current folder").hint(HINT);
+        let none =
+            || Failure::no("there is no config repository around the current folder").hint(HINT);
         let repository = Repository::discover(Path::new(".")).map_err(|_| none())?;
         let root = repository.worktree().unwrap_or_else(|| repository.git_dir()).to_path_buf();
         // Some other project's repository must not become a fleet by accident.
@@ -179,7 +187,9 @@ impl Config {
         let errors = self.parsed.diagnostics.iter().filter(|found| found.is_error()).count();
         if errors > 0 {
             let them = if errors == 1 { "error" } else { "errors" };
-            output.warn(&format!("{errors} {them} on the config branch; `titan validate` shows more"));
+            output.warn(&format!(
+                "{errors} {them} on the config branch; `titan validate` shows more"
+            ));
         }
     }
 }

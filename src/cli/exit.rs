@@ -30,15 +30,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    pub const ALL: [Self; 7] = [
-        Self::Fine,
-        Self::No,
-        Self::Usage,
-        Self::Git,
-        Self::Pending,
-        Self::Failed,
-        Self::Internal,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Fine, Self::No, Self::Usage, Self::Git, Self::Pending, Self::Failed, Self::Internal];
 
     /// For people.
     #[must_use]

@@ -1,9 +1,173 @@
-//! The command line: one file for each subcommand.
+//! The command line: one file for each subcommand, with its `Args` and one `run` function.
+//!
+//! [`context`] finds and opens the fleet's repository, [`output`] writes (results on stdout, notes
+//! and errors on stderr), [`exit`] gives every kind of error its exit code and hint. `anyhow` is used
+//! here and nowhere else.
+//!
+//! A new command is a file with `Args` and `run(&Args, &Context) -> anyhow::Result<Exit>`, and one
+//! line each in [`Command`] and in `dispatch`.
+
+mod completions;
+mod context;
+mod controller;
+mod create;
+mod delete;
+mod demo;
+mod describe;
+mod exit;
+mod get;
+mod help;
+mod host;
+mod init;
+mod names;
+mod output;
+mod reconcile;
+mod render;
+mod schema;
+mod selector;
+mod service;
+mod set;
+mod status;
+mod table;
+mod trace;
+mod validate;
 
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+use self::context::{Context, Global};
+use self::exit::Exit;
+use self::output::{Format, Output};
+use crate::change::Proposed;
+use crate::git::FleetRepository;
+
+/// Places workloads on a fleet of hosts, with Git as its only state.
+#[derive(Debug, Parser)]
+#[command(
+    name = "titan",
+    version,
+    disable_help_subcommand = true,
+    propagate_version = false,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100,
+    after_help = "Start with `titan init`. `titan help exit-codes` tells what exit codes mean."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a config repository
+    Init(init::Args),
+    /// Check the config repository; exit 1 when something is wrong
+    Validate(validate::Args),
+    /// Add an object, and commit it
+    #[command(subcommand)]
+    Create(create::Command),
+    /// Change fields of an object, and commit it
+    Set(set::Args),
+    /// Remove an object, and commit that
+    Delete(delete::Args),
+    /// List objects or assignments
+    Get(get::Args),
+    /// Show one object, what refers to it, and where it runs
+    Describe(describe::Args),
+    /// Print the manifests of deployments
+    Render(render::Args),
+    /// Tokens with which hosts report
+    #[command(subcommand)]
+    Host(host::Command),
+    Reconcile(reconcile::Args),
+    Controller(controller::Args),
+    Status(status::Args),
+    Trace(trace::Args),
+    Demo(demo::Args),
+    /// Print or write the JSON Schemas of the objects
+    Schema(schema::Args),
+    /// Print the completions for a shell
+    Completions(completions::Args),
+    /// Print help on a command, or on `exit-codes`
+    Help(help::Args),
+}
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // `--help` and `--version` come here too, with code 0.
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            drop(error.print());
+            return code.into();
+        }
+    };
+    Output::choose_color(cli.global.color);
+    let context = Context::new(cli.global);
+    let run = std::panic::AssertUnwindSafe(|| dispatch(&cli.command, &context));
+    let exit = match std::panic::catch_unwind(run) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => exit::tell(&error, &context.output),
+        Err(_) => {
+            context.output.error("titan stumbled over itself", Some("please report what is above"));
+            Exit::Internal
+        }
+    };
+    exit.into()
+}
+
+fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Init(args) => init::run(args, context),
+        Command::Validate(args) => validate::run(args, context),
+        Command::Create(command) => create::run(command, context),
+        Command::Set(args) => set::run(args, context),
+        Command::Delete(args) => delete::run(args, context),
+        Command::Get(args) => get::run(args, context),
+        Command::Describe(args) => describe::run(args, context),
+        Command::Render(args) => render::run(args, context),
+        Command::Host(command) => host::run(command, context),
+        Command::Reconcile(args) => reconcile::run(args, context),
+        Command::Controller(args) => controller::run(args, context),
+        Command::Status(args) => status::run(args, context),
+        Command::Trace(args) => trace::run(args, context),
+        Command::Demo(args) => demo::run(args, context),
+        Command::Schema(args) => schema::run(args, context),
+        Command::Completions(args) => completions::run(args, context),
+        Command::Help(args) => help::run(args, context),
+    }
+}
+
+/// Says what became of a change.
+fn told(
+    context: &Context,
+    repository: &FleetRepository,
+    proposed: &Proposed,
+    what: &str,
+) -> anyhow::Result<Exit> {
+    let output = &context.output;
+    let value = json!({
+        "revision": proposed.revision,
+        "branch": repository.branch,
+        "changed": proposed.changed,
+    });
+    if output.value(&value)? {
+        return Ok(Exit::Fine);
+    }
+    if output.format == Format::Name {
+        output.print(&format!("{}\n", proposed.revision))?;
+    } else if proposed.changed.is_empty() {
+        output.print(&format!("{what} (no commit)\n"))?;
+    } else {
+        let (branch, short) = (&repository.branch, proposed.revision.short());
+        output.print(&format!("{what} ({branch} {short})\n"))?;
+    }
+    Ok(Exit::Fine)
 }

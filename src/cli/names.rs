@@ -26,8 +26,7 @@ const KINDS: [(ObjectKind, &str, &[&str]); 7] = [
 ];
 
 /// For help texts.
-pub const KINDS_HELP: &str =
-    "Kinds: host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
+pub const KINDS_HELP: &str = "Kinds: host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
 
 impl FromStr for Kind {
     type Err = String;
@@ -156,7 +155,8 @@ pub fn find(
         0 => Ok(None),
         1 => Ok(found.pop()),
         _ => {
-            let names: Vec<String> = found.iter().map(|object| format!("`{}`", full(object))).collect();
+            let names: Vec<String> =
+                found.iter().map(|object| format!("`{}`", full(object))).collect();
             Err(Failure::no(format!("`{text}` may be any of {}", names.join(", ")))
                 .hint("give the full name, or `--workspace`"))
         }

@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn selectors_read_as_they_are_shown() {
-        for text in ["a=b", "a=b,c!=d", "e in (x,y)", "f notin (x,y)", "g", "!h", "a=b,e in (x,y),!h"] {
+        for text in
+            ["a=b", "a=b,c!=d", "e in (x,y)", "f notin (x,y)", "g", "!h", "a=b,e in (x,y),!h"]
+        {
             assert_eq!(show(&parse(text).unwrap()), text);
         }
         assert_eq!(show(&parse("a==b, c").unwrap()), "a=b,c");

@@ -190,7 +190,7 @@ fn deployments(view: &StatusView) -> String {
         row.extend(counts.iter().map(ToString::to_string));
         row
     });
-    table(&["DEPLOYMENT", "HOSTS", "DEPLOYED", "PENDING", "FAILED", "UNKNOWN"], rows.collect())
+    table(&["DEPLOYMENT", "HOSTS", "DEPLOYED", "PENDING", "FAILED", "UNKNOWN"], &rows.collect::<Vec<_>>())
 }
 
 fn section(title: &str, lines: impl Iterator<Item = String>) -> String {
@@ -209,8 +209,8 @@ fn hosts(view: &StatusView, now: Timestamp) -> String {
             host.message.clone().unwrap_or_default(),
         ]
     };
-    let rows = view.hosts.iter().map(row).collect();
-    table(&["HOST", "CONNECTION", "SINCE", "GENERATION", "AGENT", "MESSAGE"], rows)
+    let rows: Vec<_> = view.hosts.iter().map(row).collect();
+    table(&["HOST", "CONNECTION", "SINCE", "GENERATION", "AGENT", "MESSAGE"], &rows)
 }
 
 fn details(
@@ -230,6 +230,6 @@ fn details(
             status.message.lines().next().unwrap_or_default().to_owned(),
         ]
     };
-    let rows = view.assignments.iter().map(row).collect();
-    table(&[title, "PHASE", "REASON", "SINCE", "SOURCE", "MESSAGE"], rows)
+    let rows: Vec<_> = view.assignments.iter().map(row).collect();
+    table(&[title, "PHASE", "REASON", "SINCE", "SOURCE", "MESSAGE"], &rows)
 }

@@ -157,8 +157,8 @@ fn assignments(trace: &Trace) -> String {
         row.push(message.lines().next().unwrap_or_default().to_owned());
         row
     };
-    let rows = trace.assignments.iter().map(row).collect();
-    table(&["ASSIGNMENT", "PHASE", "RENDERED", "RECEIVED", "APPLIED", "DEPLOYED", "MESSAGE"], rows)
+    let rows: Vec<_> = trace.assignments.iter().map(row).collect();
+    table(&["ASSIGNMENT", "PHASE", "RENDERED", "RECEIVED", "APPLIED", "DEPLOYED", "MESSAGE"], &rows)
 }
 
 /// The time from the commit to each stage.

@@ -1,0 +1,133 @@
+//! `titan create template`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::MessageArg;
+use crate::change::{Edit, Scaffold, object};
+use crate::cli::context::{Context, directory_files};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::names::{self, NameArgs, WorkspaceArg};
+use crate::model::{API_VERSION, Content, Limits, ObjectRef, RepoPath, SourceFile};
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Files that end in `.tera` are rendered and lose the ending, others are copied; names that start
+with `_` are partials. A `template.yaml` of kind Template in the folder becomes the template's own
+file, and its `files/` the files.
+
+Examples:
+  titan create template device-service -f ./device-service
+  titan create template device-service -f ./device-service --replace -m 'add a readiness probe'"
+)]
+pub struct Args {
+    #[command(flatten)]
+    name: NameArgs,
+    /// Folder of the template's files
+    #[arg(long, short, value_name = "DIR")]
+    file: Option<PathBuf>,
+    /// Another template that this one builds on
+    #[arg(long, value_name = "NAME")]
+    extends: Option<String>,
+    /// A value where nobody gives another, such as `replicas=1`
+    #[arg(long = "default", value_name = "KEY=VALUE")]
+    defaults: Vec<String>,
+    /// Put the files in the place of an existing template's
+    #[arg(long)]
+    replace: bool,
+    /// The workspace that owns it [default: none, every workspace may use it]
+    #[command(flatten)]
+    workspace: WorkspaceArg,
+    #[command(flatten)]
+    message: MessageArg,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+    let object = names::template(args.workspace.given()?, args.name.get()?);
+    let folder = object::folder(&object).expect("a template has a folder");
+    let mut files = match &args.file {
+        Some(dir) => read(dir)?,
+        None => Vec::new(),
+    };
+    if files.is_empty() && args.extends.is_none() {
+        return Err(Failure::usage("the template has no files")
+            .hint("give their folder with `-f DIR`, or a template to build on with `--extends`")
+            .into());
+    }
+    let own = files.iter().position(|(path, bytes)| is_own(path, bytes));
+    let text = own.map(|index| files.swap_remove(index).1);
+    let mut edits = Vec::new();
+    if args.replace {
+        edits.push(Edit::Clear { path: folder.join("files")? });
+    }
+    edits.push(definition(args, &object, text)?);
+    let nested = own.is_some();
+    for (path, bytes) in files {
+        let path = if nested {
+            folder.join(path.as_str())?
+        } else {
+            folder.join(&format!("files/{path}"))?
+        };
+        edits.push(Edit::Put { path, bytes });
+    }
+    super::create(context, &context.open()?, &object, edits, &args.message)
+}
+
+/// The edit for `template.yaml`.
+fn definition(args: &Args, object: &ObjectRef, text: Option<Vec<u8>>) -> Result<Edit> {
+    let path = object::path(object);
+    if text.is_none() && args.replace && args.extends.is_none() && args.defaults.is_empty() {
+        // The settings stay; only the files are new.
+        let text = Scaffold::new(object.clone()).text();
+        return Ok(Edit::Ensure { object: object.clone(), text });
+    }
+    let text = match text {
+        Some(text) => {
+            String::from_utf8(text).map_err(|_| Failure::no("`template.yaml` is not UTF-8"))?
+        }
+        None => Scaffold::new(object.clone())
+            .field("extends", args.extends.clone())
+            .field("defaults", defaults(&args.defaults)?)
+            .text(),
+    };
+    if args.replace {
+        return Ok(Edit::Put { path, bytes: text.into_bytes() });
+    }
+    Ok(Edit::Create { object: object.clone(), path, text })
+}
+
+fn defaults(pairs: &[String]) -> Result<Option<Value>> {
+    let values = super::ValueArgs { values: pairs.to_vec(), values_file: None };
+    values.get()
+}
+
+/// The files of a folder. Links are refused: what they lead to is nobody's intention.
+fn read(dir: &Path) -> Result<Vec<(RepoPath, Vec<u8>)>> {
+    let shown = dir.display();
+    if !dir.is_dir() {
+        return Err(Failure::no(format!("`{shown}` is not a folder")).into());
+    }
+    let limits = Limits::default();
+    let bytes = |file: SourceFile| match file.content {
+        Content::Bytes(bytes) => Ok((file.path, bytes.to_vec())),
+        Content::Symlink => {
+            Err(Failure::no(format!("[git/symlink] `{shown}/{}` is a link", file.path))
+                .hint("copy the file that it leads to"))
+        }
+        _ => {
+            Err(Failure::no(format!("`{shown}/{}` is larger than {}", file.path, limits.blob_size)))
+        }
+    };
+    let files = directory_files(dir, &limits)?.into_iter().map(bytes);
+    Ok(files.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Whether a file is the template's own definition, not one of its files.
+fn is_own(path: &RepoPath, bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    path.as_str() == "template.yaml"
+        && text.lines().any(|line| line.trim_end() == "kind: Template")
+        && text.contains(API_VERSION)
+}

@@ -1,0 +1,204 @@
+//! `titan describe`.
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use super::context::{Config, Context};
+use super::exit::Exit;
+use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
+use super::selector;
+use crate::change::object;
+use crate::model::{
+    Content, Deployment, DeploymentRef, Diagnostic, Fleet, Host, Name, ObjectRef, RepoPath, merge,
+};
+use crate::publish::Rendered;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  titan describe host tim-pi
+  titan describe deployment iot/temperature-sensor/prod")]
+pub struct Args {
+    /// The kind of object
+    #[arg(help = KINDS_HELP)]
+    kind: Kind,
+    /// The name: in full, or its end
+    #[arg(default_value = "fleet", hide_default_value = true)]
+    name: String,
+    #[command(flatten)]
+    workspace: WorkspaceArg,
+}
+
+/// What is said about an object: headings with their lines, in order.
+type Sections = Vec<(&'static str, Vec<String>)>;
+
+pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+    let config = context.config()?;
+    let workspace = args.workspace.given()?;
+    let Kind(kind) = args.kind;
+    let object = match names::find(&config.files, kind, &args.name, workspace.as_ref())? {
+        Some(object) => object,
+        // It needs no file.
+        None if kind == crate::model::ObjectKind::Workspace && args.name == "default" => {
+            ObjectRef::Workspace(Name::default_workspace())
+        }
+        None => names::existing(&config.files, kind, &args.name, workspace.as_ref())?,
+    };
+    let rendered = config.rendered()?;
+    let mut sections = vec![("Name", vec![names::full_name(&object)])];
+    sections.push(("Kind", vec![object.kind().to_string()]));
+    let path = path(&config, &object);
+    sections.push(("Path", path.iter().map(ToString::to_string).collect()));
+    sections.extend(about(config.fleet(), &rendered, &object));
+    sections.push(("Problems", problems(&config, path.as_ref())));
+    let text = path.as_ref().and_then(|path| text(&config, path));
+    show(context, &sections, text.as_deref())
+}
+
+fn show(context: &Context, sections: &Sections, text: Option<&str>) -> Result<Exit> {
+    let shown = sections.iter().filter(|(_, lines)| !lines.is_empty());
+    let value = |lines: &Vec<String>| match lines.as_slice() {
+        [line] => Value::String(line.clone()),
+        lines => lines.iter().map(|line| Value::String(line.clone())).collect(),
+    };
+    let key = |heading: &str| heading[..1].to_ascii_lowercase() + &heading[1..].replace(' ', "");
+    let mut map: Map<String, Value> =
+        shown.clone().map(|(heading, lines)| (key(heading), value(lines))).collect();
+    let read = text.and_then(|text| crate::change::edit::read(text).ok());
+    map.insert("object".into(), read.unwrap_or(Value::Null));
+    if context.output.value(&Value::Object(map))? {
+        return Ok(Exit::Fine);
+    }
+    let width = sections.iter().map(|(heading, _)| heading.len()).max().unwrap_or_default() + 2;
+    let mut out = String::new();
+    for (heading, lines) in shown {
+        let mut head = format!("{heading}:");
+        for line in lines {
+            out.push_str(&format!("{head:width$}{line}\n"));
+            head.clear();
+        }
+    }
+    if let Some(text) = text {
+        out.push('\n');
+        out.push_str(text);
+    }
+    context.output.print(&out)?;
+    Ok(Exit::Fine)
+}
+
+fn path(config: &Config, object: &ObjectRef) -> Option<RepoPath> {
+    let file = config.files.iter().find(|file| object::at(&file.path).as_ref() == Some(object));
+    file.map(|file| file.path.clone())
+}
+
+fn text(config: &Config, path: &RepoPath) -> Option<String> {
+    let file = config.files.iter().find(|file| file.path == *path)?;
+    match &file.content {
+        Content::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    }
+}
+
+fn problems(config: &Config, path: Option<&RepoPath>) -> Vec<String> {
+    let own = |found: &&Diagnostic| path.is_some() && found.path.as_ref() == path;
+    config.parsed.diagnostics.iter().filter(own).map(ToString::to_string).collect()
+}
+
+/// What the fleet says about an object.
+fn about(fleet: &Fleet, rendered: &Rendered, object: &ObjectRef) -> Sections {
+    match object {
+        ObjectRef::Fleet => vec![
+            ("Hosts", vec![fleet.hosts.len().to_string()]),
+            ("Deployments", vec![fleet.deployments.len().to_string()]),
+        ],
+        ObjectRef::Host(name) => match fleet.hosts.get(name) {
+            Some(host) => about_host(fleet, rendered, host),
+            None => held(fleet.held.hosts.get(name).map(|hold| hold.reason.clone())),
+        },
+        ObjectRef::Workspace(name) => about_workspace(fleet, name),
+        ObjectRef::Template(id) => {
+            let used = users(fleet, |deployment| deployment.template == *id);
+            let files = fleet.templates.get(id).map(|template| template.files.keys());
+            let files = files.into_iter().flatten().map(ToString::to_string).collect();
+            vec![("Files", files), ("Used by", used)]
+        }
+        ObjectRef::Target(id) => {
+            let used = users(fleet, |deployment| deployment.target == *id);
+            let Some(target) = fleet.targets.get(id) else { return vec![("Used by", used)] };
+            let hosts = fleet.hosts.values().filter(|host| target.selector.matches(&host.labels));
+            vec![
+                ("Selector", vec![selector::show(&target.selector)]),
+                ("Selects", hosts.map(|host| host.name.to_string()).collect()),
+                ("Used by", used),
+            ]
+        }
+        ObjectRef::Workload(id) => {
+            vec![("Deployments", users(fleet, |deployment| deployment.id.workload_ref() == *id))]
+        }
+        ObjectRef::Deployment(id) => match fleet.deployments.get(id) {
+            Some(deployment) => about_deployment(fleet, rendered, deployment),
+            None => held(fleet.held.deployments.get(id).map(|hold| hold.reason.clone())),
+        },
+    }
+}
+
+fn held(reason: Option<String>) -> Sections {
+    vec![("Held", reason.into_iter().collect())]
+}
+
+/// The deployments for which `uses` holds.
+fn users(fleet: &Fleet, uses: impl Fn(&Deployment) -> bool) -> Vec<String> {
+    let found = fleet.deployments.values().filter(|deployment| uses(deployment));
+    found.map(|deployment| format!("deployment {}", deployment.id)).collect()
+}
+
+fn about_host(fleet: &Fleet, rendered: &Rendered, host: &Host) -> Sections {
+    let runs = rendered.current.iter().filter(|(_, name)| **name == host.name);
+    let runs = runs
+        .map(|(deployment, _)| tree_line(rendered, deployment, &host.name, deployment.to_string()));
+    let targets = fleet.targets.values().filter(|target| target.selector.matches(&host.labels));
+    let spaces = fleet.workspaces.values().filter(|workspace| workspace.allows(host));
+    vec![
+        ("Usable by", spaces.map(|workspace| format!("workspace {}", workspace.name)).collect()),
+        ("Selected by", targets.map(|target| format!("target {}", target.id)).collect()),
+        ("Runs", runs.collect()),
+    ]
+}
+
+fn about_workspace(fleet: &Fleet, name: &Name) -> Sections {
+    let workloads = fleet.workloads.keys().filter(|id| id.workspace == *name);
+    let targets = fleet.targets.keys().filter(|id| id.workspace == *name);
+    let allowed = fleet.workspaces.get(name).map(|workspace| {
+        let hosts = fleet.hosts.values().filter(|host| workspace.allows(host));
+        hosts.map(|host| host.name.to_string()).collect()
+    });
+    vec![
+        ("Hosts", allowed.unwrap_or_default()),
+        ("Targets", targets.map(|id| id.name.to_string()).collect()),
+        ("Workloads", workloads.map(|id| id.name.to_string()).collect()),
+        ("Deployments", users(fleet, |deployment| deployment.id.workspace == *name)),
+    ]
+}
+
+fn about_deployment(fleet: &Fleet, rendered: &Rendered, deployment: &Deployment) -> Sections {
+    let id = &deployment.id;
+    let matching = fleet.hosts.values().filter(|host| fleet.matches(deployment, host));
+    let runs = rendered.current.of(id).iter();
+    let runs = runs.map(|host| tree_line(rendered, id, host, host.to_string()));
+    let values = merge::deployment_values(fleet, deployment);
+    let values = crate::change::edit::yaml(&Value::Object(values));
+    vec![
+        ("Template", vec![deployment.template.to_string()]),
+        ("Target", vec![deployment.target.to_string()]),
+        ("Matches", matching.map(|host| host.name.to_string()).collect()),
+        ("Runs on", runs.collect()),
+        ("Values", values.lines().map(str::to_owned).collect()),
+    ]
+}
+
+/// A line about one assignment, with the id of its folder.
+fn tree_line(rendered: &Rendered, deployment: &DeploymentRef, host: &Name, text: String) -> String {
+    match rendered.trees.get(&deployment.on(host)) {
+        Some(tree) => format!("{text} (tree {})", tree.short()),
+        None => text,
+    }
+}

@@ -1,0 +1,108 @@
+//! `titan validate`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::context::{Context, directory_files};
+use super::exit::{Exit, Failure};
+use crate::change::check;
+use crate::git::Repository;
+use crate::model::{Diagnostic, Limits, SourceFile};
+use crate::parse::Parsed;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Without PATH and revision: the files of the checkout around the current folder as they are,
+committed or not; with `--fleet`, the head of the config branch. All deployments are scheduled and
+rendered, so errors in templates are found too.
+
+Examples:
+  titan validate
+  titan validate examples/retail --strict
+  titan validate --revision HEAD~1 --output json"
+)]
+pub struct Args {
+    /// A folder with the files of a config repository
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
+    /// A commit or branch of the config repository
+    #[arg(long, value_name = "REVISION", conflicts_with = "path")]
+    revision: Option<String>,
+    /// Warnings are errors
+    #[arg(long)]
+    strict: bool,
+}
+
+pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+    let (what, parsed) = checked(args, context)?;
+    let found = &parsed.diagnostics;
+    let errors = found.iter().filter(|found| found.is_error()).count();
+    let warnings = found.len() - errors;
+    let bad = errors > 0 || (args.strict && warnings > 0);
+    let value = json!({
+        "valid": !bad,
+        "errors": errors,
+        "warnings": warnings,
+        "diagnostics": found,
+    });
+    if !context.output.value(&value)? {
+        context.output.diagnostics(found);
+        let fleet = &parsed.fleet;
+        let (hosts, deployments) = (fleet.hosts.len(), fleet.deployments.len());
+        context.output.print(&if found.is_empty() {
+            format!("{what}: fine ({hosts} hosts, {deployments} deployments)\n")
+        } else {
+            format!("{what}: {}\n", summary(errors, warnings))
+        })?;
+    }
+    Ok(if bad { Exit::No } else { Exit::Fine })
+}
+
+/// `2 errors, 1 warning`.
+fn summary(errors: usize, warnings: usize) -> String {
+    let count = |count: usize, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        _ => Some(format!("{count} {word}s")),
+    };
+    let parts = [count(errors, "error"), count(warnings, "warning")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Checks what the arguments name; returns a name for it too.
+fn checked(args: &Args, context: &Context) -> Result<(String, Parsed)> {
+    if let Some(path) = &args.path {
+        return directory(path);
+    }
+    let here = Repository::discover(Path::new(".")).ok();
+    let worktree = here.as_ref().and_then(|repository| repository.worktree());
+    if args.revision.is_none()
+        && context.global.fleet.is_none()
+        && let Some(worktree) = worktree
+    {
+        return directory(worktree);
+    }
+    let repository = context.open()?;
+    let revision = match &args.revision {
+        Some(name) => Some(repository.repository.resolve(name)?),
+        None => repository.repository.branch(&repository.branch)?,
+    };
+    let Some(revision) = revision else {
+        return Err(Failure::no(format!("branch `{}` has no commit yet", repository.branch)).into());
+    };
+    let files = repository.repository.source_files(revision, &Limits::default())?;
+    let name = args.revision.clone().unwrap_or_else(|| repository.branch.clone());
+    Ok((format!("{name} ({})", revision.short()), check::check(Some(revision), &files)))
+}
+
+fn directory(path: &Path) -> Result<(String, Parsed)> {
+    if !path.is_dir() {
+        return Err(Failure::no(format!("`{}` is not a folder", path.display())).into());
+    }
+    let files: Vec<SourceFile> = directory_files(path, &Limits::default())?;
+    let mut parsed = check::check(None, &files);
+    parsed.diagnostics.sort_by(|a: &Diagnostic, b| (&a.path, a.span).cmp(&(&b.path, b.span)));
+    Ok((path.display().to_string(), parsed))
+}
