@@ -30,7 +30,12 @@ Examples:
 Stops on SIGTERM and SIGINT, after it has written what it knows. SIGKILL does no harm.")]
 pub struct Args {
     /// Address that takes the reports of hosts
-    #[arg(long, env = "TITAN_LISTEN", default_value = "127.0.0.1:7878", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "TITAN_LISTEN",
+        default_value = "127.0.0.1:7878",
+        value_name = "ADDRESS:PORT"
+    )]
     listen: SocketAddr,
     /// Take no reports
     #[arg(long, conflicts_with = "listen")]
@@ -69,7 +74,8 @@ async fn serve(config: controller::Config, listen: Option<SocketAddr>) -> Result
     let (submit, submissions) = mpsc::channel(QUEUE);
     let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (stop, stopped) = watch::channel(false);
-    let door = listen.map(|address| tokio::spawn(open_door(address, snapshot, submit, stopped.clone())));
+    let door =
+        listen.map(|address| tokio::spawn(open_door(address, snapshot, submit, stopped.clone())));
     let shutdown = async {
         service::stop_signal().await;
         tracing::info!("stopping");

@@ -25,13 +25,23 @@ pub enum Exit {
     Pending = 4,
     /// Deployed nowhere near fine: failed, stalled or held.
     Failed = 5,
+    /// In Git for Flux or Argo CD, which tell titan nothing; the rest is deployed.
+    Unreported = 6,
     /// An error inside titan: please report it.
     Internal = 70,
 }
 
 impl Exit {
-    pub const ALL: [Self; 7] =
-        [Self::Fine, Self::No, Self::Usage, Self::Git, Self::Pending, Self::Failed, Self::Internal];
+    pub const ALL: [Self; 8] = [
+        Self::Fine,
+        Self::No,
+        Self::Usage,
+        Self::Git,
+        Self::Pending,
+        Self::Failed,
+        Self::Unreported,
+        Self::Internal,
+    ];
 
     /// For people.
     #[must_use]
@@ -43,6 +53,9 @@ impl Exit {
             Self::Git => "Git or the network failed, after retries",
             Self::Pending => "not yet: still pending, or the time to wait ran out (trace, status)",
             Self::Failed => "deployment failed, stalled or is held back (trace, status)",
+            Self::Unreported => {
+                "in Git for Flux or Argo CD, which tell titan nothing; the rest is deployed (trace, status)"
+            }
             Self::Internal => "an error inside titan: please report it",
         }
     }

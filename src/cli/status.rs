@@ -70,6 +70,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Exit> {
 pub(super) fn exit(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Deployed => Exit::Fine,
+        Verdict::Unreported => Exit::Unreported,
         Verdict::Pending => Exit::Pending,
         Verdict::Held | Verdict::Failed => Exit::Failed,
     }
@@ -190,7 +191,10 @@ fn deployments(view: &StatusView) -> String {
         row.extend(counts.iter().map(ToString::to_string));
         row
     });
-    table(&["DEPLOYMENT", "HOSTS", "DEPLOYED", "PENDING", "FAILED", "UNKNOWN"], &rows.collect::<Vec<_>>())
+    table(
+        &["DEPLOYMENT", "HOSTS", "DEPLOYED", "PENDING", "FAILED", "UNKNOWN"],
+        &rows.collect::<Vec<_>>(),
+    )
 }
 
 fn section(title: &str, lines: impl Iterator<Item = String>) -> String {

@@ -100,7 +100,9 @@ fn text(trace: &Trace) -> String {
     }
     text += &match &trace.stage {
         Stage::NotOnBranch => "stage      not on the config branch\n".to_owned(),
-        Stage::Waiting => "stage      on the config branch; no controller has looked at it yet\n".into(),
+        Stage::Waiting => {
+            "stage      on the config branch; no controller has looked at it yet\n".into()
+        }
         Stage::Unchanged if trace.held.is_empty() => {
             "stage      seen; it changes nothing that runs\n".into()
         }

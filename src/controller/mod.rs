@@ -57,8 +57,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) {
     let (moved, mut signs) = mpsc::channel(1);
-    let _watch = git::watch(&config.repository.repository, move || drop(moved.try_send(())))
-        .inspect_err(|error| tracing::warn!(%error, "refs are not watched; polling alone decides"));
+    let _watch = git::watch(&config.repository.repository, move || {
+        let _ = moved.try_send(());
+    })
+    .inspect_err(|error| tracing::warn!(%error, "refs are not watched; polling alone decides"));
     tokio::pin!(shutdown);
     let mut state = tokio::select! {
         () = &mut shutdown => return,

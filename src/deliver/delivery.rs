@@ -26,7 +26,13 @@ impl<R: Runtime> Delivery<R> {
     /// When the state on the disk cannot be read, or belongs to another host.
     pub fn open(runtime: R, store: Store, host: &Name) -> Result<Self, DeliverError> {
         let inventory = store.inventory(host)?;
-        Ok(Self { runtime, store, saved: Some(inventory.clone()), inventory, before: BTreeMap::new() })
+        Ok(Self {
+            runtime,
+            store,
+            saved: Some(inventory.clone()),
+            inventory,
+            before: BTreeMap::new(),
+        })
     }
 
     #[must_use]

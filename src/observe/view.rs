@@ -14,8 +14,10 @@ use crate::model::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
-    /// All is where it should be, as far as titan delivers it.
+    /// All is where it should be, and the hosts say so.
     Deployed,
+    /// In Git for Flux or Argo CD, which tell titan nothing; the rest is deployed.
+    Unreported,
     /// Not yet, or nobody knows: hosts that are silent.
     Pending,
     /// Something is held back until somebody mends it.
@@ -25,12 +27,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict on one assignment. Where Flux or Argo CD deliver, titan's part is done.
+    /// The verdict on one assignment.
     #[must_use]
     pub fn of(status: &AssignmentStatus) -> Self {
         match status.phase {
             Phase::Deployed | Phase::Removed => Self::Deployed,
-            Phase::Unknown if status.reason == EXTERNAL => Self::Deployed,
+            Phase::Unknown if status.reason == EXTERNAL => Self::Unreported,
             phase if phase.is_bad() => Self::Failed,
             _ => Self::Pending,
         }

@@ -1,7 +1,8 @@
 //! The one integration test binary.
 
 mod architecture;
-mod git;
 mod bad_input;
-mod schemas;
+mod git;
 mod observe;
+mod scenario;
+mod schemas;

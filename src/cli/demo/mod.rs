@@ -79,7 +79,10 @@ fn tell(world: &mut World, stage: &Stage, commits: u32) -> Result<()> {
 }
 
 fn fill(world: &mut World, stage: &Stage) -> Result<()> {
-    stage.begin("A config repository", "bare, filled from examples/retail; every host is a directory here")?;
+    stage.begin(
+        "A config repository",
+        "bare, filled from examples/retail; every host is a directory here",
+    )?;
     world.fill()?;
     stage.show(world, &["get", "hosts"])?;
     stage.show(world, &["get", "deployments"])?;
@@ -87,14 +90,20 @@ fn fill(world: &mut World, stage: &Stage) -> Result<()> {
 }
 
 fn start_up(world: &mut World, stage: &Stage) -> Result<()> {
-    stage.begin("A controller, and an agent on each host", "a token for each, its digest committed")?;
+    stage.begin(
+        "A controller, and an agent on each host",
+        "a token for each, its digest committed",
+    )?;
     world.start()?;
     world.until("all is deployed", |world| world.is_deployed())?;
     stage.show(world, &["status"])
 }
 
 fn change(world: &mut World, stage: &Stage) -> Result<()> {
-    stage.begin("A change", "a new version for one deployment, committed and followed to the hosts")?;
+    stage.begin(
+        "A change",
+        "a new version for one deployment, committed and followed to the hosts",
+    )?;
     let before = world.rendered()?;
     stage.show(world, &["set", "deployment", DEPLOYMENT, "spec.values.version=2.1.0"])?;
     stage.show(world, &["trace", "main", "--wait", "--timeout", "30s"])?;
@@ -107,7 +116,10 @@ fn change(world: &mut World, stage: &Stage) -> Result<()> {
 }
 
 fn break_and_mend(world: &mut World, stage: &Stage) -> Result<()> {
-    stage.begin("A broken commit", "pushed past all checks: it is held, and what ran goes on running")?;
+    stage.begin(
+        "A broken commit",
+        "pushed past all checks: it is held, and what ran goes on running",
+    )?;
     let good = world.file(DEPLOYMENT_FILE)?;
     let broken = good.replace("target:", "tarjet:");
     ensure!(broken != good, "the example has no target to break");

@@ -31,7 +31,8 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make `{}`", folder.display()))?;
         let empty = fs::read_dir(folder)?.next().is_none();
         ensure!(empty, "`{}` is not empty", folder.display());
         let fleet = folder.join("fleet.git");
@@ -72,7 +73,11 @@ impl World {
         let mut tokens = Vec::new();
         for host in &self.hosts {
             let output = self.titan(&["host", "token", host.as_str()])?;
-            ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr));
+            ensure!(
+                output.status.success(),
+                "no token: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             tokens.push(String::from_utf8(output.stdout)?.trim().to_owned());
         }
         let controller = self.spawn("controller", &["controller", "--listen", &address], "")?;
@@ -84,8 +89,15 @@ impl World {
             let agent = self.spawn(
                 &format!("agent-{host}"),
                 &[
-                    "agent", "--host", host.as_str(), "--runtime", "directory", "--dest", destination,
-                    "--controller", &url,
+                    "agent",
+                    "--host",
+                    host.as_str(),
+                    "--runtime",
+                    "directory",
+                    "--dest",
+                    destination,
+                    "--controller",
+                    &url,
                 ],
                 token,
             )?;
@@ -196,9 +208,10 @@ impl World {
     pub(super) fn is_deployed_from(&self, deployment: &str, source: Revision) -> Result<bool> {
         let deployment: DeploymentRef = deployment.parse()?;
         let view = self.view(&Scope::Deployment(deployment))?;
-        let done = view.assignments.iter().all(|status| {
-            status.phase == Phase::Deployed && status.desired.source == source
-        });
+        let done = view
+            .assignments
+            .iter()
+            .all(|status| status.phase == Phase::Deployed && status.desired.source == source);
         Ok(done && !view.assignments.is_empty())
     }
 

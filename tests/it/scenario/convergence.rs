@@ -33,7 +33,8 @@ fn a_commit_reaches_its_host_and_only_its_folder_differs() {
     eventually("one is deployed", || phase(&repository).as_deref() == Some("Deployed"));
     let before = repository.head("titan/rendered").expect("it was rendered");
 
-    let over = "  overrides:\n    - selector: {matchLabels: {ring: a}}\n      values: {version: \"2\"}\n";
+    let over =
+        "  overrides:\n    - selector: {matchLabels: {ring: a}}\n      values: {version: \"2\"}\n";
     let source = repository.edit_deployment("prod", "1", over).commit("one gets version 2");
     let destination = repository.destination("one");
     eventually("the file is there", || drawn(&destination).contains("prod 2 on one"));
@@ -83,7 +84,10 @@ fn two_clones_render_the_same_commit() {
     let clone = clone.to_str().expect("the path is text").to_owned();
     repository.titan_ok(&["reconcile", "--fleet", &clone]);
     let other = titan::git::Repository::open(clone.as_ref()).expect("it opens");
-    assert_eq!(other.branch("titan/rendered").expect("readable"), repository.head("titan/rendered"));
+    assert_eq!(
+        other.branch("titan/rendered").expect("readable"),
+        repository.head("titan/rendered")
+    );
 }
 
 /// Whoever looks at every commit and whoever looks at the last only write the same history (I3).
@@ -150,7 +154,9 @@ fn several_controllers_get_along() {
 fn a_stale_lock_of_a_dead_process_is_no_obstacle() {
     let repository = shop();
     repository.titan_ok(&["reconcile"]);
-    for lock in ["refs/heads/titan/rendered.lock", "refs/heads/titan/status.lock", "packed-refs.lock"] {
+    for lock in
+        ["refs/heads/titan/rendered.lock", "refs/heads/titan/status.lock", "packed-refs.lock"]
+    {
         let path = repository.path.join(lock);
         let file = std::fs::File::create(&path).expect("the lock is made");
         let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3);

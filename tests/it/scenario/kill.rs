@@ -12,7 +12,8 @@ const KILLS: u64 = 200;
 fn desired(repository: &ConfigRepo, host: &str) -> String {
     let prefix = format!("hosts/{host}/");
     let paths = repository.tree("titan/rendered");
-    let paths = paths.lines().filter(|path| path.starts_with(&prefix) && !path.ends_with("/.titan"));
+    let paths =
+        paths.lines().filter(|path| path.starts_with(&prefix) && !path.ends_with("/.titan"));
     let mut lines: Vec<String> = paths
         .map(|path| {
             let text = repository.read("titan/rendered", path).expect("it was listed");
@@ -33,7 +34,10 @@ fn change(repository: &mut ConfigRepo, random: &mut Random, round: u64) {
             let replicas = format!("  replicas: {}\n", random.below(4));
             repository.edit_deployment(name, &format!("v{round}"), &replicas);
         }
-        2 => drop(repository.edit(&path, "apiVersion: titan.dev/v1\nkind: Deployment\nspec:\n  tarjet: all\n")),
+        2 => drop(
+            repository
+                .edit(&path, "apiVersion: titan.dev/v1\nkind: Deployment\nspec:\n  tarjet: all\n"),
+        ),
         _ => drop(repository.edit_deployment(name, &format!("v{round}"), "")),
     }
     repository.commit(&format!("round {round}"));
@@ -53,7 +57,8 @@ fn two_hundred_kills_leave_nothing_to_repair() {
         repository.agent(HOSTS[index], &address, &tokens[index])
     };
     let mut controller = repository.controller(&address);
-    let mut agents: Vec<Process> = (0..HOSTS.len()).map(|index| agent(&repository, index)).collect();
+    let mut agents: Vec<Process> =
+        (0..HOSTS.len()).map(|index| agent(&repository, index)).collect();
 
     let mut random = Random(2026);
     for round in 1..=KILLS {
@@ -80,7 +85,9 @@ fn two_hundred_kills_leave_nothing_to_repair() {
         eventually(host, || drawn(&folder) == desired(&repository, host));
         for name in ["prod", "test", "extra"] {
             let assignment = format!("default/web/{name}@{host}");
-            eventually(&assignment, || repository.phase(&assignment).as_deref() == Some("Deployed"));
+            eventually(&assignment, || {
+                repository.phase(&assignment).as_deref() == Some("Deployed")
+            });
         }
         let staging = folder.join(".titan/staging");
         let left = std::fs::read_dir(&staging).map_or(0, Iterator::count);
@@ -99,7 +106,8 @@ fn two_hundred_kills_leave_nothing_to_repair() {
 /// The rendered branch is one line; no source commit is in it twice, and generations rise by one.
 fn assert_history(repository: &ConfigRepo) {
     let head = repository.head("titan/rendered").expect("it was rendered");
-    let mut commits = repository.git.first_parents(head, None, 10_000).expect("history is readable");
+    let mut commits =
+        repository.git.first_parents(head, None, 10_000).expect("history is readable");
     commits.reverse();
     let mut sources = BTreeSet::new();
     for (index, revision) in commits.iter().enumerate() {

@@ -83,7 +83,10 @@ impl ConfigRepo {
             "templates/app/template.yaml",
             "apiVersion: titan.dev/v1\nkind: Template\nspec:\n  defaults: {version: \"0\"}\n",
         )
-        .file("templates/app/files/a.txt.tera", "{{ deployment.name }} {{ values.version }} on {{ host.name }}\n")
+        .file(
+            "templates/app/files/a.txt.tera",
+            "{{ deployment.name }} {{ values.version }} on {{ host.name }}\n",
+        )
         .file("templates/app/files/sub/b.txt.tera", "{{ values.version }}\n")
     }
 
