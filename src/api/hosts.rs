@@ -68,8 +68,14 @@ async fn accept<B: Buf>(
 
 /// The length that the body will have, if that is allowed: decided before anything of it is read.
 fn check_length(headers: &HeaderMap, limits: &Limits) -> Result<u64, Refused> {
-    let length = headers.get(header::CONTENT_LENGTH).ok_or(Refused::LengthRequired)?;
-    let length = length.to_str().ok().and_then(|text| text.parse().ok());
+    // Chunks tell no length in advance; without either header there is no body (RFC 9112, 6.3).
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Refused::LengthRequired);
+    }
+    let length = match headers.get(header::CONTENT_LENGTH) {
+        Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
+        None => Some(0),
+    };
     let length: u64 = length.ok_or_else(|| Refused::BadRequest("bad `Content-Length`".into()))?;
     let limit = limits.report_body.0;
     if length > limit { Err(Refused::TooLarge { limit }) } else { Ok(length) }

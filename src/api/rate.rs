@@ -56,8 +56,9 @@ mod tests {
 
     #[test]
     fn a_burst_is_followed_by_an_even_flow() {
-        let (rates, snapshot) = (Rates::default(), Snapshot::default());
-        let host = Name::new("tim-pi").unwrap();
+        let (rates, mut snapshot) = (Rates::default(), Snapshot::default());
+        let (host, other) = (Name::new("tim-pi").unwrap(), Name::new("b").unwrap());
+        snapshot.hosts.extend([(host.clone(), vec![]), (other.clone(), vec![])]);
         let start = Instant::now();
         for _ in 0..snapshot.limits.reports_per_minute {
             assert_eq!(rates.take(&host, &snapshot, start), Ok(()));
@@ -65,7 +66,14 @@ mod tests {
         let wait = rates.take(&host, &snapshot, start).unwrap_err();
         assert!(wait > Duration::from_millis(5990) && wait < Duration::from_millis(6010));
         assert_eq!(rates.take(&host, &snapshot, start + wait * 2), Ok(()));
-        let other = Name::new("b").unwrap();
         assert_eq!(rates.take(&other, &snapshot, start), Ok(()), "hosts do not share a bucket");
+
+        snapshot.hosts.remove(&host);
+        assert_eq!(rates.take(&other, &snapshot, start), Ok(()));
+        assert_eq!(
+            rates.buckets.lock().unwrap().len(),
+            1,
+            "hosts that are gone leave nothing behind"
+        );
     }
 }

@@ -10,6 +10,8 @@ use crate::model::{AssignmentRef, DeploymentRef, Name, RepoPath, Revision, Times
 pub(super) const SOURCE_TRAILER: &str = "Titan-Source-Commit";
 /// The file that marks a folder as a host's.
 const MARK: &str = ".titan";
+/// Most rendered commits that are walked for their origins; older ones are all taken for the tip's.
+const LONGEST: usize = 1000;
 
 /// What a rendered commit did to one assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,9 +72,6 @@ pub fn origins(
     }
     Ok(origins)
 }
-
-/// Most rendered commits that are walked for their origins; older ones are all taken for the tip's.
-const LONGEST: usize = 1000;
 
 /// Where a rendered commit comes from; `None` when it names no source.
 ///

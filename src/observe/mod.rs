@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`fold`] says how one status moves; [`Ledger`] keeps all of them for a controller; [`files`] says
-//! where they lie in Git; [`view`] and [`trace`] read them from there and need no controller.
+//! where they lie in Git; [`view`] and [`mod@trace`] read them from there and need no controller.
 
 pub mod files;
 pub mod fold;

@@ -316,6 +316,33 @@ fn the_newer_observation_survives_a_lost_race() {
 }
 
 #[test]
+fn a_push_that_loses_is_redone_on_top() {
+    let (world, source) = started();
+    let url = format!("file://{}", world.repository().git_dir().display());
+    let caches = tempfile::tempdir().expect("a folder");
+    let clone = |name: &str| {
+        let (location, cache) = (Location::Remote(url.clone()), caches.path().join(name));
+        FleetRepository::open(&location, Some("main"), &cache, &Limits::default()).expect("a clone")
+    };
+    let (near, far) = (clone("near"), clone("far"));
+    let (mut one, mut two) = (world.load(10), world.load(10));
+    world.reconcile(&mut one, source, 10);
+    world.reconcile(&mut two, source, 10);
+    let first = one.flush(&near, STATUS, at(10)).expect("a flush");
+    let second = two.flush(&far, STATUS, at(10)).expect("a flush");
+    assert!(first.is_some() && first == second, "at the same time it is the same commit");
+
+    // `far` does not know of the commits in between: its push is refused, and redone.
+    hear(&mut one, &world.report(1, Phase::Progressing), 11);
+    let between = one.flush(&near, STATUS, at(11)).expect("a flush").expect("a commit");
+    hear(&mut two, &world.report(2, Phase::Deployed), 12);
+    let last = two.flush(&far, STATUS, at(12)).expect("a flush").expect("a commit");
+    assert_eq!(world.head(STATUS), Some(last));
+    assert_eq!(world.repository().commit(last).expect("a commit").parents, [between]);
+    assert_eq!(world.phase(A), Some(Phase::Deployed));
+}
+
+#[test]
 fn a_host_that_is_heard_elsewhere_stays_online() {
     let (world, source) = started();
     let mut hearing = world.load(10);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{HostEntry, ISSUED, Item, Ledger, millis};
 use crate::model::{
-    API_VERSION, AssignmentRef, Connection, Diagnostic, DiagnosticsFile, FleetStatus, Limits, Name,
-    Phase, RepoPath, Revision, Timestamp, TreeId,
+    API_VERSION, AssignmentRef, Connection, Diagnostic, DiagnosticsFile, Fleet, FleetStatus,
+    Limits, Name, Phase, RepoPath, Revision, Runtime, Timestamp, TreeId,
 };
 use crate::observe::files;
 use crate::observe::fold::{self, Delivery, Origin};
@@ -42,6 +42,21 @@ pub struct HostGoal {
     pub folder: RepoPath,
     /// `None` when its file cannot be read: it stays what it was.
     pub delivery: Option<Delivery>,
+}
+
+impl HostGoal {
+    /// All hosts that have a folder on the rendered branch, by what `fleet` says of them.
+    #[must_use]
+    pub fn all(fleet: &Fleet, folders: &BTreeMap<Name, RepoPath>) -> BTreeMap<Name, Self> {
+        let delivery = |host: &Name| match fleet.hosts.get(host)?.spec.runtime {
+            Runtime::External => Some(Delivery::External),
+            _ => Some(Delivery::Agent),
+        };
+        let goal = |(host, folder): (&Name, &RepoPath)| {
+            (host.clone(), Self { folder: folder.clone(), delivery: delivery(host) })
+        };
+        folders.iter().map(goal).collect()
+    }
 }
 
 impl Ledger {

@@ -52,6 +52,7 @@ impl Ledger {
             if due > now {
                 break;
             }
+            self.silences.pop_first();
             self.lose(&host, now);
         }
         while let Some((due, assignment)) = self.deadlines.first().cloned() {
