@@ -1,5 +1,7 @@
 //! The command line: one file for each subcommand.
 
+pub mod agent;
+
 use std::process::ExitCode;
 
 /// Runs the command that the arguments name.
