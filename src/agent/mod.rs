@@ -1,1 +1,190 @@
-//! (see the crate docs)
+//! On a host: pull → deliver → report.
+//!
+//! ```text
+//!  refs moved ─┐
+//!  interval ───┼─▶ pass: Pull ─▶ plan ─▶ Delivery ─▶ hook ─▶ View ─┬─▶ Reporter ─▶ controller
+//!  retry due ──┘                                                   └─▶ Reporter ─▶ controller
+//! ```
+//!
+//! One loop owns all state and makes one pass after the other; the reporters only look at the newest
+//! [`view`]. While Git is away, the host is held at the last desired state from the copies in the
+//! state directory; while the controller is away, the difference to what it knows waits for it.
+
+mod client;
+mod outbox;
+mod pass;
+mod pull;
+mod reporter;
+mod state;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+pub use client::{ClearText, ControllerError, ControllerUrl, Token};
+
+use crate::deliver::{DeliverError, Delivery, Directory, Hook, Store, Swap};
+use crate::git::Location;
+use crate::model::{Name, Timestamp};
+use client::ReportClient;
+use pass::{Agent, Scope};
+use pull::Pull;
+use reporter::Reporter;
+use state::State;
+
+/// Time for the last reports when the agent ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// Time for the reports of a single pass.
+const ONCE: Duration = Duration::from_secs(20);
+
+/// What an agent is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub host: Name,
+    pub fleet: Location,
+    pub rendered_branch: String,
+    /// The folder that the runtime `directory` fills.
+    pub dest: PathBuf,
+    pub hook: Option<Hook>,
+    pub controllers: Vec<ControllerUrl>,
+    pub token: Option<Token>,
+    /// Longest time between two passes.
+    pub interval: Duration,
+    /// Longest time between two reports.
+    pub heartbeat: Duration,
+    pub mode: Mode,
+}
+
+/// How long an agent runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    UntilStopped,
+    /// One pass, and its report.
+    Once,
+}
+
+/// How things stood when the agent ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// What was wrong with the host as a whole.
+    pub message: Option<String>,
+    /// Assignments that had failed.
+    pub failed: usize,
+}
+
+/// Why an agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+    #[error(transparent)]
+    Controller(#[from] ControllerError),
+}
+
+/// Runs until `shutdown` is ready, or for one pass.
+///
+/// # Errors
+/// When the destination cannot be used, or another agent uses it.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Summary, AgentError> {
+    let store = Arc::new(Store::open(&config.dest)?);
+    let state = State::open(Arc::clone(&store))?;
+    let runtime = Directory::open(&config.dest, Swap::Exchange)?;
+    let delivery = Delivery::open(runtime, store, &config.host)?;
+    let (views, _) = watch::channel(None);
+    let reporters = report(&config, &state, &views)?;
+
+    let mode = config.mode;
+    let mut pull = config.pull();
+    let wake = Arc::new(Notify::new());
+    pull.wake = Arc::clone(&wake);
+    let mut agent = Agent::new(config, delivery, state, pull, views);
+    tokio::pin!(shutdown);
+    match mode {
+        Mode::Once => tokio::select! {
+            () = &mut shutdown => {}
+            () = agent.pass(Scope::Everything) => {}
+        },
+        Mode::UntilStopped => tokio::select! {
+            () = &mut shutdown => {}
+            () = keep_on(&mut agent, &wake) => {}
+        },
+    }
+    let summary = agent.summary();
+    // With the agent goes the sender of views, and the reporters end when all is told.
+    drop(agent);
+    let patience = if mode == Mode::Once { ONCE } else { FAREWELL };
+    if timeout(patience, reporters.join_all()).await.is_err() {
+        tracing::warn!("ended before all was reported");
+    }
+    Ok(summary)
+}
+
+/// Starts a reporter for each controller.
+fn report(
+    config: &Config,
+    state: &State,
+    views: &watch::Sender<Option<Arc<view::View>>>,
+) -> Result<JoinSet<()>, ControllerError> {
+    let mut reporters = JoinSet::new();
+    for controller in &config.controllers {
+        let reporter = Reporter {
+            host: config.host.clone(),
+            name: controller.to_string(),
+            client: ReportClient::new(controller, &config.host, config.token.clone())?,
+            state: state.clone(),
+            heartbeat: config.heartbeat,
+        };
+        reporters.spawn(reporter.run(views.subscribe()));
+    }
+    Ok(reporters)
+}
+
+/// The loop. Dropping it kills a hook that runs, and leaves nothing that the next start cannot end.
+async fn keep_on<R: crate::deliver::Runtime>(agent: &mut Agent<R>, wake: &Notify) {
+    let mut ticks = interval(agent.config.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let due = agent.due();
+        let scope = tokio::select! {
+            _ = ticks.tick() => Scope::Everything,
+            () = wake.notified() => Scope::Fleet,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Scope::Fleet,
+        };
+        agent.pass(scope).await;
+    }
+}
+
+impl Config {
+    fn pull(&self) -> Pull {
+        Pull::new(
+            self.host.clone(),
+            self.fleet.clone(),
+            self.rendered_branch.clone(),
+            self.dest.join(".titan").join("clone"),
+            Arc::new(Notify::new()),
+        )
+    }
+}
+
+/// The time, to the millisecond.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// For back-off alone: where the system has no random numbers, any number will do.
+fn random() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX / 2)
+}

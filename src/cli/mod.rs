@@ -32,6 +32,8 @@ mod table;
 mod trace;
 mod validate;
 
+pub mod agent;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

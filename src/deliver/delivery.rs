@@ -1,6 +1,7 @@
 //! A runtime with its inventory: the steps of a pass, in the order that survives a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{
     Change, DeliverError, Desired, Digest, Health, Inventory, Owned, PendingHook, Runtime, Store,
@@ -13,7 +14,7 @@ use crate::model::{DeploymentRef, Manifests, Name, Timestamp, TreeId};
 #[derive(Debug)]
 pub struct Delivery<R> {
     runtime: R,
-    store: Store,
+    store: Arc<Store>,
     inventory: Inventory,
     /// As it is on the disk.
     saved: Option<Inventory>,
@@ -24,7 +25,7 @@ pub struct Delivery<R> {
 impl<R: Runtime> Delivery<R> {
     /// # Errors
     /// When the state on the disk cannot be read, or belongs to another host.
-    pub fn open(runtime: R, store: Store, host: &Name) -> Result<Self, DeliverError> {
+    pub fn open(runtime: R, store: Arc<Store>, host: &Name) -> Result<Self, DeliverError> {
         let inventory = store.inventory(host)?;
         Ok(Self {
             runtime,

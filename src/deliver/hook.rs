@@ -164,3 +164,61 @@ pub fn clean(text: &str) -> String {
     let excess = plain.chars().count().saturating_sub(OUTPUT);
     plain.chars().skip(excess).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(command: &str, limit: Duration) -> Hook {
+        Hook { command: command.to_owned(), limit, hidden: vec!["PATH_TO_SECRET"] }
+    }
+
+    fn call() -> HookCall {
+        let name = |text: &str| text.parse().expect("a deployment");
+        HookCall {
+            host: "tim-pi".parse().expect("a name"),
+            dest: "/srv/x".into(),
+            rendered: Some(Revision::NONE),
+            changes: PendingHook {
+                changed: [name("a/b/c"), name("a/b/d")].into(),
+                removed: [name("x/y/z")].into(),
+            },
+        }
+    }
+
+    async fn run(command: &str) -> Result<(), HookError> {
+        hook(command, Duration::from_secs(30)).run(&call()).await
+    }
+
+    #[tokio::test]
+    async fn it_is_told_what_changed() {
+        let script = "echo \"$TITAN_HOST $TITAN_DEST $TITAN_CHANGED|$TITAN_REMOVED\"; \
+                      echo ${#TITAN_RENDERED} >&2; exit 3";
+        let Err(HookError::Failed { status, output }) = run(script).await else {
+            panic!("it should fail");
+        };
+        assert_eq!(status.code(), Some(3));
+        assert_eq!(output, "tim-pi /srv/x a/b/c a/b/d|x/y/z\n40");
+        run("exit 0").await.expect("it succeeds");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_its_output_is_kept_and_clean() {
+        let script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; \
+                      printf '\\033[31mred\\a'; exit 1";
+        let Err(HookError::Failed { output, .. }) = run(script).await else {
+            panic!("it should fail");
+        };
+        assert!(output.ends_with("line 2999\n[31mred"), "{output:?}");
+        assert_eq!(output.chars().count(), OUTPUT);
+    }
+
+    #[tokio::test]
+    async fn it_ends_in_time() {
+        let slow = hook("echo begun; sleep 1000 & wait", Duration::from_millis(300));
+        let error = slow.run(&call()).await.expect_err("it takes too long");
+        assert_eq!(error, HookError::Timeout { seconds: 0, output: "begun".into() });
+        // A service that it leaves behind keeps the output open, and nobody waiting.
+        run("sleep 20 &").await.expect("it succeeds");
+    }
+}

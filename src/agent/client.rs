@@ -1,0 +1,254 @@
+//! Talking to one controller.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+
+use crate::deliver::clean;
+use crate::model::{HostReport, Name, ReportAnswer};
+
+const CONNECT: Duration = Duration::from_secs(5);
+const TOTAL: Duration = Duration::from_secs(15);
+/// Longest answer that is read.
+const ANSWER: usize = 64 << 10;
+/// Longest wait that a controller may ask for.
+const WAIT: Duration = Duration::from_secs(300);
+
+/// A host's token. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(HeaderValue);
+
+/// Why a controller cannot be addressed. No variant carries the address, as it may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControllerError {
+    #[error("the controller's address is not a URL such as `https://titan.example`")]
+    Url,
+    #[error("the controller's address holds a user or password: use a token")]
+    Credentials,
+    #[error(
+        "the controller's address is `http` and not on this machine: the token could be read on the way"
+    )]
+    Insecure,
+    #[error("the token has characters that a header cannot carry")]
+    Token,
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+}
+
+/// Whether a token may travel in clear text over a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClearText {
+    Refused,
+    Allowed,
+}
+
+impl Token {
+    /// # Errors
+    /// When it cannot stand in a header.
+    pub fn new(text: &str) -> Result<Self, ControllerError> {
+        let value = HeaderValue::from_str(&format!("Bearer {}", text.trim()));
+        let mut value = value.map_err(|_| ControllerError::Token)?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The address of a controller, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControllerUrl(Url);
+
+impl ControllerUrl {
+    /// # Errors
+    /// See [`ControllerError`].
+    pub fn new(text: &str, clear_text: ClearText) -> Result<Self, ControllerError> {
+        let mut url = Url::parse(text).map_err(|_| ControllerError::Url)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(ControllerError::Credentials);
+        }
+        if url.host_str().is_none() || url.query().is_some() || url.fragment().is_some() {
+            return Err(ControllerError::Url);
+        }
+        match url.scheme() {
+            "https" => {}
+            "http" if clear_text == ClearText::Allowed || is_loopback(&url) => {}
+            "http" => return Err(ControllerError::Insecure),
+            _ => return Err(ControllerError::Url),
+        }
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
+        Ok(Self(url))
+    }
+
+    fn reports(&self, host: &Name) -> Url {
+        let mut url = self.0.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/api/v1/hosts/{host}/reports"));
+        url
+    }
+}
+
+impl fmt::Display for ControllerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = address.parse::<std::net::IpAddr>();
+    ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Accepted(ReportAnswer),
+    /// The controller has seen a higher sequence number.
+    OldSequence {
+        seen: u64,
+    },
+    /// Try again later, perhaps not before a given time.
+    Later {
+        problem: String,
+        wait: Option<Duration>,
+    },
+    /// Somebody has to change something before it can work.
+    Denied {
+        problem: String,
+    },
+}
+
+/// Sends reports to one controller.
+#[derive(Debug, Clone)]
+pub(super) struct ReportClient {
+    http: Client,
+    url: Url,
+    token: Option<Token>,
+}
+
+impl ReportClient {
+    pub(super) fn new(
+        controller: &ControllerUrl,
+        host: &Name,
+        token: Option<Token>,
+    ) -> Result<Self, ControllerError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("titan-agent/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL);
+        if is_loopback(&controller.0) {
+            builder = builder.no_proxy();
+        }
+        let failed = |error: reqwest::Error| ControllerError::Client(error.to_string());
+        Ok(Self { http: builder.build().map_err(failed)?, url: controller.reports(host), token })
+    }
+
+    pub(super) async fn send(&self, report: &HostReport) -> Outcome {
+        let mut request = self.http.post(self.url.clone()).json(report);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token.0.clone());
+        }
+        match request.send().await {
+            Ok(response) => judge(response).await,
+            Err(error) => Outcome::Later { problem: chain(&error.without_url()), wait: None },
+        }
+    }
+}
+
+async fn judge(response: Response) -> Outcome {
+    let status = response.status();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait.and_then(|text| text.trim().parse().ok());
+    let wait = wait.map(|seconds| Duration::from_secs(seconds).min(WAIT));
+    let body = match body(response).await {
+        Ok(body) => body,
+        Err(problem) => return Outcome::Later { problem, wait },
+    };
+    if status.is_success() {
+        return match serde_json::from_slice(&body) {
+            Ok(answer) => Outcome::Accepted(answer),
+            Err(_) => Outcome::Later { problem: "the answer cannot be understood".into(), wait },
+        };
+    }
+    let said = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    let error = said["error"].as_str().map(clean).unwrap_or_default();
+    let problem = if error.is_empty() { format!("{status}") } else { format!("{status}: {error}") };
+    match (status, said["seen"].as_u64()) {
+        (StatusCode::CONFLICT, Some(seen)) => Outcome::OldSequence { seen },
+        // A revision that this controller has not read yet, though another one has written it.
+        (StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT, _) => {
+            Outcome::Later { problem, wait }
+        }
+        _ if status.is_server_error() => Outcome::Later { problem, wait },
+        _ => Outcome::Denied { problem },
+    }
+}
+
+async fn body(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error.without_url()))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER {
+            return Err("the answer is too long".into());
+        }
+    }
+    Ok(body)
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    clean(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_travel_encrypted_or_not_at_all() {
+        let check = |url: &str, clear_text, expected: Result<&str, ControllerError>| {
+            let name = "tim-pi".parse().expect("a name");
+            let found =
+                ControllerUrl::new(url, clear_text).map(|url| url.reports(&name).to_string());
+            assert_eq!(found, expected.map(str::to_owned), "{url}");
+        };
+        let path = "api/v1/hosts/tim-pi/reports";
+        let (no, yes) = (ClearText::Refused, ClearText::Allowed);
+        check("https://titan.example", no, Ok(&format!("https://titan.example/{path}")));
+        check("https://titan.example/a/b/", no, Ok(&format!("https://titan.example/a/b/{path}")));
+        check("http://127.0.0.1:7878", no, Ok(&format!("http://127.0.0.1:7878/{path}")));
+        check("http://[::1]:1/", no, Ok(&format!("http://[::1]:1/{path}")));
+        check("http://localhost/", no, Ok(&format!("http://localhost/{path}")));
+        check("http://titan.example", no, Err(ControllerError::Insecure));
+        check("http://127.0.0.1.example", no, Err(ControllerError::Insecure));
+        check("http://10.0.0.1", no, Err(ControllerError::Insecure));
+        check("http://10.0.0.1", yes, Ok(&format!("http://10.0.0.1/{path}")));
+        check("https://me:secret@titan.example", no, Err(ControllerError::Credentials));
+        check("ftp://titan.example", yes, Err(ControllerError::Url));
+        check("titan.example", yes, Err(ControllerError::Url));
+        check("https://titan.example/?x=1", no, Err(ControllerError::Url));
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let token = Token::new("s3cret\n").expect("a token");
+        assert_eq!(format!("{token:?} {:?}", token.0), "Token(…) Sensitive");
+        assert_eq!(Token::new("a\nb"), Err(ControllerError::Token));
+    }
+}
