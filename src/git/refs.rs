@@ -107,6 +107,11 @@ impl Repository {
         Ok(())
     }
 
+    /// Moves a branch wherever it is: for clones, which mirror somebody else's branches.
+    pub(super) fn set_branch(&self, branch: &str, new: Revision) -> Result<(), GitError> {
+        self.swap(&full_name(branch)?, PreviousValue::Any, new)
+    }
+
     /// Looks for a branch that is a folder of `branch`, or that lies below it. gix does not see
     /// such a conflict with packed refs.
     fn refuse_clash(&self, branch: &str) -> Result<(), GitError> {

@@ -19,6 +19,12 @@ pub struct TreeEdit<'a> {
     root: Folder,
 }
 
+/// The tree without entries.
+#[must_use]
+pub fn empty_tree() -> TreeId {
+    tree_id(ObjectId::empty_tree(gix::hash::Kind::Sha1))
+}
+
 /// What becomes of one name in a folder.
 enum Node {
     Blob(ObjectId),
@@ -104,8 +110,6 @@ impl<'a> TreeEdit<'a> {
     /// # Errors
     /// None today; see [`TreeEdit::put_tree`].
     pub fn remove(&mut self, path: &RepoPath) -> Result<(), GitError> {
-        // Entering a folder that replaces a file makes it an empty one, which leaves the file alone
-        // only where the folder inherits: see `write_folder`.
         self.root.set(path, Node::Removed);
         Ok(())
     }

@@ -1,10 +1,29 @@
 //! Manifests → objects → a commit for the rendered branch.
+//!
+//! ```text
+//!  previous tree ──┐
+//!  schedule ───────┼─▶ [edit] new tree ─┬─ same as before? ─▶ Unchanged
+//!  manifests ──────┘                    └─▶ hydrator.metadata ─▶ [message] ─▶ commit object
+//! ```
+//!
+//! The commit is a pure function of its parent, the source commit and the plan: no clock, no
+//! configuration and no machine has a say (invariant I3), so any number of controllers write the
+//! same commit. What is held back keeps its sub-tree because nobody edits it. No ref moves here.
+
+mod edit;
+mod files;
+mod message;
+mod read;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::git::{CommitInfo, GitError, Repository};
-use crate::model::{AssignmentRef, Assignments, Fleet, Manifests, Revision, Schedule, TreeId};
+pub use read::read;
+
+use crate::git::{CommitDraft, CommitInfo, GitError, Repository, Signature, TreeEdit, empty_tree};
+use crate::model::{
+    AssignmentRef, Assignments, Fleet, Manifests, Name, RepoPath, Revision, Schedule, TreeId,
+};
 
 /// What the rendered branch holds at one of its commits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +38,7 @@ pub struct Rendered {
     /// The tree id of each assignment's folder.
     pub trees: BTreeMap<AssignmentRef, TreeId>,
     /// Where each host's folder lies.
-    pub folders: BTreeMap<crate::model::Name, crate::model::RepoPath>,
+    pub folders: BTreeMap<Name, RepoPath>,
 }
 
 /// What is to be on the rendered branch, for one source commit.
@@ -46,23 +65,52 @@ pub enum Published {
 pub struct Commit {
     pub revision: Revision,
     pub generation: u64,
-    /// Assignments whose folder is new, different (`after`) or gone (`None`).
+    /// Assignments whose folder is new (also: moved with its host), different (`after`) or gone (`None`).
     pub changed: BTreeMap<AssignmentRef, Option<TreeId>>,
 }
 
-/// Reads the rendered branch's commit `revision` (`None`: the branch does not exist).
-pub fn read(repository: &Repository, revision: Option<Revision>) -> Result<Rendered, GitError> {
-    let _ = (repository, revision);
-    unimplemented!()
-}
-
 /// Writes the objects and, if anything differs from `previous`, the commit for `source`. Moves no ref.
+///
+/// # Errors
+/// When an object of the previous tree cannot be read, or a new one cannot be written.
 pub fn publish(
     repository: &Repository,
     previous: &Rendered,
     plan: &RenderedPlan<'_>,
     source: &CommitInfo,
 ) -> Result<Published, GitError> {
-    let _ = (repository, previous, plan, source);
-    unimplemented!()
+    if plan.fleet.held.all.is_some() {
+        return Ok(Published::Unchanged);
+    }
+    let base = match previous.revision {
+        Some(revision) => Some(repository.commit(revision)?.tree),
+        None => None,
+    };
+    let edited = edit::edit(repository, base, previous, plan)?;
+    // `hydrator.metadata` names the source commit: it alone is no reason for a commit.
+    if edited.tree == base.unwrap_or_else(empty_tree) {
+        return Ok(Published::Unchanged);
+    }
+    let mut edit = TreeEdit::new(repository, Some(edited.tree));
+    let metadata = files::hydrator_metadata(plan.fleet.settings.repo_url.as_deref(), source);
+    edit.put(&files::hydrator_path(), metadata.as_bytes())?;
+    let generation = previous.generation + 1;
+    let titan = Signature {
+        name: "titan".into(),
+        email: "titan@titan.dev".into(),
+        seconds: source.committer.seconds,
+        offset: source.committer.offset,
+    };
+    let draft = CommitDraft {
+        tree: edit.write()?,
+        parents: previous.revision.into_iter().collect(),
+        author: titan.clone(),
+        committer: titan,
+        message: message::message(&edited, generation, &plan.held, source),
+    };
+    let revision = repository.write_commit(&draft)?;
+    Ok(Published::Committed(Commit { revision, generation, changed: edited.changed }))
 }
+
+#[cfg(test)]
+mod tests;
