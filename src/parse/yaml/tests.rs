@@ -59,7 +59,7 @@ fn each_problem_has_its_code_and_place() {
     check("a: \"\\e[31m\"\n", &[("yaml/char", 1, 4)]);
     check("a: \"\\ud800\"\n", &[("yaml/utf8", 1, 4)]);
     check("a: 123456789012345678901234567890\n", &[("field/type", 1, 4)]);
-    check("a: [1\n", &[("yaml/syntax", 2, 1)]);
+    check("a: [1\n", &[("yaml/syntax", 1, 4)]);
 }
 
 #[test]

@@ -1,0 +1,419 @@
+//! Objects → a fleet in which every reference resolves; the rest is held.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::nearest::Suggestions;
+use super::template::Folding;
+use super::{hold, locate_error};
+use crate::model::fleet::{Deployment, Host, Target, TemplateFile, Workload, Workspace};
+use crate::model::{
+    DeploymentRef, DeploymentSpec, Diagnostic, Fleet, Hold, HostSpec, Labels, Name, ObjectRef,
+    RepoPath, TargetRef, TargetSpec, TemplateRef, TemplateSpec, WorkloadRef, WorkloadSpec,
+    WorkspaceSpec,
+};
+
+/// A valid object and the file that it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Read<'a, S> {
+    pub(crate) path: &'a RepoPath,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) labels: Labels,
+    pub(crate) spec: S,
+}
+
+/// All objects of one revision, by kind.
+#[derive(Debug, Default)]
+pub(crate) struct Objects<'a> {
+    pub(crate) hosts: BTreeMap<Name, Read<'a, HostSpec>>,
+    pub(crate) workspaces: BTreeMap<Name, Read<'a, WorkspaceSpec>>,
+    pub(crate) templates: BTreeMap<TemplateRef, Read<'a, TemplateSpec>>,
+    pub(crate) targets: BTreeMap<TargetRef, Read<'a, TargetSpec>>,
+    pub(crate) workloads: BTreeMap<WorkloadRef, Read<'a, WorkloadSpec>>,
+    pub(crate) deployments: BTreeMap<DeploymentRef, Read<'a, DeploymentSpec>>,
+    /// Objects that exist and cannot be used.
+    pub(crate) broken: BTreeMap<ObjectRef, Hold>,
+    /// Each workspace that owns anything, with the first of its files.
+    pub(crate) owners: BTreeMap<Name, &'a RepoPath>,
+    pub(crate) template_files: BTreeMap<TemplateRef, BTreeMap<RepoPath, TemplateFile>>,
+}
+
+/// A reference that leads nowhere.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    code: &'static str,
+    message: String,
+    fix: String,
+}
+
+impl Broken {
+    pub(crate) fn diagnostic<S>(self, read: &Read<'_, S>, pointer: &str) -> Diagnostic {
+        locate_error(Diagnostic::error(self.code, self.message).fix(self.fix), read, pointer)
+    }
+}
+
+/// Every name that a reference can lead to, whether what it names can be used or not.
+#[derive(Debug, Default)]
+pub(crate) struct References {
+    templates: BTreeSet<TemplateRef>,
+    targets: BTreeSet<TargetRef>,
+    workloads: BTreeSet<WorkloadRef>,
+    /// Name → a workspace that has one.
+    template_owner: HashMap<Name, Name>,
+    target_owner: HashMap<Name, Name>,
+    suggestions: Suggestions,
+}
+
+impl References {
+    fn new(objects: &Objects<'_>) -> Self {
+        let mut all = Self::default();
+        all.templates.extend(objects.templates.keys().cloned());
+        all.targets.extend(objects.targets.keys().cloned());
+        all.workloads.extend(objects.workloads.keys().cloned());
+        for broken in objects.broken.keys() {
+            match broken {
+                ObjectRef::Template(id) => drop(all.templates.insert(id.clone())),
+                ObjectRef::Target(id) => drop(all.targets.insert(id.clone())),
+                ObjectRef::Workload(id) => drop(all.workloads.insert(id.clone())),
+                _ => {}
+            }
+        }
+        for TemplateRef { workspace, name } in &all.templates {
+            if let Some(workspace) = workspace {
+                all.template_owner.entry(name.clone()).or_insert_with(|| workspace.clone());
+            }
+        }
+        for TargetRef { workspace, name } in &all.targets {
+            all.target_owner.entry(name.clone()).or_insert_with(|| workspace.clone());
+        }
+        all
+    }
+
+    /// What a template `extends`. Its own name means the shared template of that name.
+    pub(crate) fn base(&mut self, text: &str, from: &TemplateRef) -> Result<TemplateRef, Broken> {
+        let found = self.template(text, from.workspace.as_ref())?;
+        if found == *from && from.workspace.is_some() && !text.contains('/') {
+            let shared = TemplateRef { workspace: None, name: found.name.clone() };
+            if self.templates.contains(&shared) {
+                return Ok(shared);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A template by its name: the workspace's own, then the shared one.
+    fn template(&mut self, text: &str, workspace: Option<&Name>) -> Result<TemplateRef, Broken> {
+        let (owned_only, name) = plain(text, workspace, "template")?;
+        if let Some(workspace) = workspace {
+            let own = TemplateRef { workspace: Some(workspace.clone()), name: name.clone() };
+            if owned_only || self.templates.contains(&own) {
+                return if self.templates.contains(&own) {
+                    Ok(own)
+                } else {
+                    Err(self.no_template(&name, Some(workspace)))
+                };
+            }
+        }
+        let shared = TemplateRef { workspace: None, name };
+        if self.templates.contains(&shared) {
+            return Ok(shared);
+        }
+        match self.template_owner.get(&shared.name) {
+            Some(owner) => Err(crossing("template", &shared.name, owner)),
+            None => Err(self.no_template(&shared.name, workspace)),
+        }
+    }
+
+    fn no_template(&mut self, name: &Name, workspace: Option<&Name>) -> Broken {
+        let usable = self.templates.iter().filter(|template| {
+            template.workspace.is_none() || template.workspace.as_ref() == workspace
+        });
+        let names = usable.map(|template| template.name.as_str());
+        let meant = self.suggestions.nearest(name.as_str(), names);
+        unknown("template", name, meant, || format!("create `templates/{name}/template.yaml`"))
+    }
+
+    fn target(&mut self, text: &str, workspace: &Name) -> Result<TargetRef, Broken> {
+        let (owned_only, name) = plain(text, Some(workspace), "target")?;
+        let target = TargetRef { workspace: workspace.clone(), name };
+        if self.targets.contains(&target) {
+            return Ok(target);
+        }
+        if let Some(owner) = self.target_owner.get(&target.name).filter(|_| !owned_only) {
+            return Err(crossing("target", &target.name, owner));
+        }
+        let all = self.targets.iter().filter(|other| other.workspace == *workspace);
+        let meant = self.suggestions.nearest(target.name.as_str(), all.map(|t| t.name.as_str()));
+        let create = || format!("create `workspaces/{workspace}/targets/{}.yaml`", target.name);
+        Err(unknown("target", &target.name, meant, create))
+    }
+
+    fn workload(&mut self, id: &WorkloadRef) -> Result<(), Broken> {
+        if self.workloads.contains(id) {
+            return Ok(());
+        }
+        let WorkloadRef { workspace, name } = id;
+        let all = self.workloads.iter().filter(|other| other.workspace == *workspace);
+        let meant = self.suggestions.nearest(name.as_str(), all.map(|other| other.name.as_str()));
+        let folder = format!("workspaces/{workspace}/workloads");
+        let message =
+            format!("there is no workload `{name}`: `{folder}/{name}/workload.yaml` is missing");
+        let fix = match meant {
+            Some(meant) => format!("move the deployment to `{folder}/{meant}/deployments/`"),
+            None => format!("create `{folder}/{name}/workload.yaml`"),
+        };
+        Err(Broken { code: "ref/unknown-workload", message, fix })
+    }
+}
+
+/// Reads a reference: a plain name, or `<workspace>/<name>` with the own workspace (then `true`).
+fn plain(text: &str, workspace: Option<&Name>, what: &str) -> Result<(bool, Name), Broken> {
+    let name = |text: &str| {
+        Name::new(text).map_err(|error| Broken {
+            code: "name/syntax",
+            message: format!("not the name of a {what}: {error}"),
+            fix: format!("write the name of a {what}"),
+        })
+    };
+    let Some((owner, rest)) = text.split_once('/') else { return Ok((false, name(text)?)) };
+    let (owner, rest) = (name(owner)?, name(rest)?);
+    if Some(&owner) == workspace {
+        return Ok((true, rest));
+    }
+    Err(crossing(what, &rest, &owner))
+}
+
+fn crossing(what: &str, name: &Name, owner: &Name) -> Broken {
+    Broken {
+        code: "ref/cross-workspace",
+        message: format!("{what} `{name}` belongs to workspace `{owner}`"),
+        fix: format!("create a {what} in the own workspace"),
+    }
+}
+
+fn unknown(
+    what: &str,
+    name: &Name,
+    meant: Option<&str>,
+    create: impl FnOnce() -> String,
+) -> Broken {
+    let code = match what {
+        "template" => "ref/unknown-template",
+        _ => "ref/unknown-target",
+    };
+    let fix = meant.map_or_else(create, |meant| format!("write `{meant}`"));
+    Broken { code, message: format!("there is no {what} `{name}`"), fix }
+}
+
+/// Resolves all references.
+pub(crate) fn resolve(mut objects: Objects<'_>, diagnostics: &mut Vec<Diagnostic>) -> Fleet {
+    let mut fleet = Fleet::default();
+    check_owners(&mut objects, diagnostics);
+    let mut references = References::new(&objects);
+    let folding = Folding {
+        specs: &objects.templates,
+        files: std::mem::take(&mut objects.template_files),
+        references: &mut references,
+        broken: &mut objects.broken,
+        diagnostics,
+        folded: BTreeMap::new(),
+    };
+    fleet.templates = folding.run();
+    fleet.hosts = hosts(std::mem::take(&mut objects.hosts));
+    fleet.workspaces = workspaces(&mut objects);
+    targets(&mut objects, &mut fleet);
+    let mut resolver = Resolver { references, broken: objects.broken, diagnostics, fleet };
+    let workload_templates = resolver.workloads(objects.workloads);
+    for (id, read) in objects.deployments {
+        resolver.deployment(id, read, &workload_templates);
+    }
+    resolver.hold_broken();
+    resolver.fleet
+}
+
+/// A workspace is there when its file is; `default` always is.
+fn check_owners(objects: &mut Objects<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let default = Name::default_workspace();
+    let mut suggestions = Suggestions::default();
+    for (name, path) in &objects.owners {
+        let id = ObjectRef::Workspace(name.clone());
+        let exists = *name == default || objects.workspaces.contains_key(name);
+        if exists || objects.broken.contains_key(&id) {
+            continue;
+        }
+        let message = format!(
+            "there is no workspace `{name}`: `workspaces/{name}/workspace.yaml` is missing"
+        );
+        let known = objects.workspaces.keys().map(Name::as_str);
+        let fix = match suggestions.nearest(name.as_str(), known) {
+            Some(meant) => format!("move its files to `workspaces/{meant}/`, or create the file"),
+            None => format!("create `workspaces/{name}/workspace.yaml`"),
+        };
+        let diagnostic = Diagnostic::error("ref/unknown-workspace", message).at(path).fix(fix);
+        objects.broken.insert(id, hold(&diagnostic));
+        diagnostics.push(diagnostic);
+    }
+}
+
+fn hosts(read: BTreeMap<Name, Read<'_, HostSpec>>) -> BTreeMap<Name, Arc<Host>> {
+    let host = |(name, read): (Name, Read<'_, HostSpec>)| {
+        let Read { path, labels, spec, .. } = read;
+        (name.clone(), Arc::new(Host { name, path: path.clone(), labels, spec }))
+    };
+    read.into_iter().map(host).collect()
+}
+
+fn workspaces(objects: &mut Objects<'_>) -> BTreeMap<Name, Arc<Workspace>> {
+    let mut all = BTreeMap::new();
+    for (name, read) in std::mem::take(&mut objects.workspaces) {
+        let Read { path, labels, spec, .. } = read;
+        let workspace = Workspace { name: name.clone(), path: Some(path.clone()), labels, spec };
+        all.insert(name, Arc::new(workspace));
+    }
+    let default = Name::default_workspace();
+    if !objects.broken.contains_key(&ObjectRef::Workspace(default.clone())) {
+        all.entry(default.clone()).or_insert_with(|| {
+            let (labels, spec) = Default::default();
+            Arc::new(Workspace { name: default, path: None, labels, spec })
+        });
+    }
+    all
+}
+
+fn targets(objects: &mut Objects<'_>, fleet: &mut Fleet) {
+    for (id, read) in std::mem::take(&mut objects.targets) {
+        if fleet.workspaces.contains_key(&id.workspace) {
+            let Read { path, labels, spec, .. } = read;
+            let target =
+                Target { id: id.clone(), path: path.clone(), labels, selector: spec.selector };
+            fleet.targets.insert(id, Arc::new(target));
+        }
+    }
+}
+
+struct Resolver<'d> {
+    references: References,
+    broken: BTreeMap<ObjectRef, Hold>,
+    diagnostics: &'d mut Vec<Diagnostic>,
+    fleet: Fleet,
+}
+
+/// The template that a workload's deployments have unless they name another.
+type WorkloadTemplates = BTreeMap<WorkloadRef, Result<TemplateRef, Hold>>;
+
+impl Resolver<'_> {
+    fn report(&mut self, diagnostic: Diagnostic) -> Hold {
+        let reason = hold(&diagnostic);
+        self.diagnostics.push(diagnostic);
+        reason
+    }
+
+    /// A workload whose template is unknown is still one: its deployments may name their own.
+    fn workloads(
+        &mut self,
+        workloads: BTreeMap<WorkloadRef, Read<'_, WorkloadSpec>>,
+    ) -> WorkloadTemplates {
+        let mut templates = BTreeMap::new();
+        for (id, read) in workloads {
+            if let Some(text) = read.spec.template.as_deref() {
+                let found = self.references.template(text, Some(&id.workspace));
+                let found = found
+                    .map_err(|problem| self.report(problem.diagnostic(&read, "/spec/template")));
+                templates.insert(id.clone(), found);
+            }
+            if self.fleet.workspaces.contains_key(&id.workspace) {
+                let Read { path, labels, spec, .. } = read;
+                let workload = Workload { id: id.clone(), path: path.clone(), labels, spec };
+                self.fleet.workloads.insert(id, Arc::new(workload));
+            }
+        }
+        templates
+    }
+
+    fn deployment(
+        &mut self,
+        id: DeploymentRef,
+        read: Read<'_, DeploymentSpec>,
+        workload_templates: &WorkloadTemplates,
+    ) {
+        let workload = id.workload_ref();
+        let there = self.references.workload(&workload);
+        let there = there.map_err(|problem| {
+            let diagnostic = Diagnostic::error(problem.code, problem.message).at(read.path);
+            self.report(diagnostic.fix(problem.fix))
+        });
+        let usable = self
+            .usable(&ObjectRef::Workspace(id.workspace.clone()))
+            .and(there)
+            .and_then(|()| self.usable(&ObjectRef::Workload(workload.clone())));
+        let template =
+            self.template_of(&id, &read, workload_templates.get(&workload), usable.is_ok());
+        let target = self.target_of(&id, &read);
+        let resolved = usable.and_then(|()| Ok((template?, target?)));
+        match resolved {
+            Ok((template, target)) => {
+                let Read { path, labels, spec, .. } = read;
+                let path = path.clone();
+                let deployment =
+                    Deployment { id: id.clone(), path, labels, spec, template, target };
+                self.fleet.deployments.insert(id, Arc::new(deployment));
+            }
+            Err(reason) => drop(self.fleet.held.deployments.insert(id, reason)),
+        }
+    }
+
+    /// Why something that exists cannot be used.
+    fn usable(&self, id: &ObjectRef) -> Result<(), Hold> {
+        self.broken.get(id).map_or(Ok(()), |hold| Err(hold.clone()))
+    }
+
+    fn template_of(
+        &mut self,
+        id: &DeploymentRef,
+        read: &Read<'_, DeploymentSpec>,
+        of_workload: Option<&Result<TemplateRef, Hold>>,
+        workload_usable: bool,
+    ) -> Result<TemplateRef, Hold> {
+        let template = match (read.spec.template.as_deref(), of_workload) {
+            (Some(text), _) => self
+                .references
+                .template(text, Some(&id.workspace))
+                .map_err(|problem| self.report(problem.diagnostic(read, "/spec/template")))?,
+            (None, Some(found)) => found.clone()?,
+            (None, None) => {
+                let message = "neither the deployment nor its workload names a template";
+                let missing = Diagnostic::error("field/required", message);
+                let missing = locate_error(missing, read, "/spec").fix("add `template:`");
+                // Where the workload cannot be read, nobody knows what it names.
+                return Err(if workload_usable { self.report(missing) } else { hold(&missing) });
+            }
+        };
+        self.usable(&ObjectRef::Template(template.clone())).map(|()| template)
+    }
+
+    fn target_of(
+        &mut self,
+        id: &DeploymentRef,
+        read: &Read<'_, DeploymentSpec>,
+    ) -> Result<TargetRef, Hold> {
+        let found = self.references.target(&read.spec.target, &id.workspace);
+        let target =
+            found.map_err(|problem| self.report(problem.diagnostic(read, "/spec/target")))?;
+        self.usable(&ObjectRef::Target(target.clone())).map(|()| target)
+    }
+
+    /// What is broken by itself and deployed: hosts and deployments.
+    fn hold_broken(&mut self) {
+        for (id, hold) in &self.broken {
+            match id {
+                ObjectRef::Host(name) => {
+                    self.fleet.held.hosts.insert(name.clone(), hold.clone());
+                }
+                ObjectRef::Deployment(id) => {
+                    self.fleet.held.deployments.insert(id.clone(), hold.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Which files are what, before any of them is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::hold;
+use super::layout::{Place, SETTINGS, classify};
+use crate::model::{Content, Diagnostic, Hold, Name, ObjectRef, RepoPath, SourceFile, TemplateRef};
+
+/// The files of one revision by what they stand for.
+#[derive(Debug, Default)]
+pub(crate) struct Survey<'a> {
+    /// All objects but the settings, in the order of paths.
+    pub(crate) objects: Vec<(ObjectRef, &'a SourceFile)>,
+    pub(crate) settings: Option<&'a SourceFile>,
+    pub(crate) template_files: BTreeMap<TemplateRef, Vec<(RepoPath, &'a SourceFile)>>,
+    /// Templates of which a part cannot be read as a folder.
+    pub(crate) broken: BTreeMap<ObjectRef, Hold>,
+    /// A folder that may have held any number of objects cannot be read.
+    pub(crate) all: Option<Hold>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+pub(crate) fn survey(files: &[SourceFile]) -> Survey<'_> {
+    let mut survey = Survey::default();
+    let mut bad_names = BTreeSet::new();
+    for file in files {
+        match classify(&file.path) {
+            Place::Object(ObjectRef::Fleet) => survey.settings = Some(file),
+            Place::Object(object) => survey.objects.push((object, file)),
+            Place::TemplateFile { template, path } => {
+                survey.template_files.entry(template).or_default().push((path, file));
+            }
+            Place::Foreign => {}
+            Place::BadName(bad) => {
+                // Once for a folder, whatever lies below it.
+                if bad_names.insert(bad.prefix.clone()) {
+                    let message = format!("`{}`: {}", bad.prefix, bad.error);
+                    let diagnostic = Diagnostic::error("name/syntax", message).at(&file.path);
+                    survey.diagnostics.push(
+                        diagnostic.fix("rename it with lower-case letters, digits and `-` only"),
+                    );
+                }
+            }
+            Place::Unknown { nearest } => survey.misplaced(file, &nearest),
+        }
+    }
+    survey
+}
+
+impl Survey<'_> {
+    fn misplaced(&mut self, file: &SourceFile, nearest: &str) {
+        let Some(diagnostic) = not_a_file(file) else {
+            let message = "titan reads nothing in this place";
+            let diagnostic = Diagnostic::warning("layout/unknown-path", message).at(&file.path);
+            self.diagnostics.push(diagnostic.fix(format!("move it to `{nearest}`, or remove it")));
+            return;
+        };
+        // What stands where a folder was: the objects that lay in it are not deleted.
+        let hold = hold(&diagnostic);
+        match template_folder(&file.path) {
+            Some(template) => {
+                self.broken.entry(ObjectRef::Template(template)).or_insert(hold);
+            }
+            None => {
+                let first = file.path.segments().next();
+                let holds_objects = matches!(first, Some("hosts" | "workspaces"));
+                self.all = self.all.take().or_else(|| holds_objects.then_some(hold));
+            }
+        }
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// The template in whose folder a path lies.
+fn template_folder(path: &RepoPath) -> Option<TemplateRef> {
+    let parts: Vec<&str> = path.segments().collect();
+    let (workspace, name) = match parts.as_slice() {
+        ["templates", name, ..] => (None, name),
+        ["workspaces", workspace, "templates", name, ..] => {
+            (Some(Name::new(workspace).ok()?), name)
+        }
+        _ => return None,
+    };
+    Some(TemplateRef { workspace, name: Name::new(name).ok()? })
+}
+
+/// The content of a file that titan wants to read.
+///
+/// # Errors
+/// Why it must not or cannot be read.
+pub(crate) fn content(file: &SourceFile) -> Result<&std::sync::Arc<[u8]>, Diagnostic> {
+    if let Some(diagnostic) = not_a_file(file) {
+        return Err(diagnostic);
+    }
+    match &file.content {
+        Content::Bytes(bytes) if bytes.starts_with(b"version https://git-lfs.github.com/spec/") => {
+            let message = "the file is a Git LFS pointer, its content is not in the repository";
+            let diagnostic = Diagnostic::error("git/lfs", message).at(&file.path);
+            Err(diagnostic.fix("commit the file itself: `git lfs untrack` it, then add it again"))
+        }
+        Content::Bytes(bytes) => Ok(bytes),
+        Content::TooLarge { bytes } => {
+            let message = format!("the file has {bytes} bytes, more than `limits.blobSize`");
+            let diagnostic = Diagnostic::error("object/size", message).at(&file.path);
+            Err(diagnostic.fix(format!("split the file, or raise the limit in `{SETTINGS}`")))
+        }
+        _ => unreachable!("what is not a file was told apart above"),
+    }
+}
+
+fn not_a_file(file: &SourceFile) -> Option<Diagnostic> {
+    let (code, message, fix) = match &file.content {
+        Content::Bytes(_) | Content::TooLarge { .. } => return None,
+        Content::Symlink => {
+            ("git/symlink", "symbolic links are not followed".to_owned(), "commit the file itself")
+        }
+        Content::Submodule => {
+            ("git/submodule", "submodules are not read".to_owned(), "commit the files themselves")
+        }
+        Content::Malformed { reason } => {
+            let reason = reason.escape_default();
+            let fix = "rewrite the folder with names that every checkout can have";
+            ("git/fsck", format!("Git would refuse this folder: {reason}"), fix)
+        }
+    };
+    Some(Diagnostic::error(code, message).at(&file.path).fix(fix))
+}
