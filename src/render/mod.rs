@@ -1,14 +1,55 @@
 //! Assignment → manifests.
+//!
+//! ```text
+//!  Template ──▶ compile   scan (meters in loops) → Tera; which file becomes which
+//!  Deployment ─▶ context   values merged, checked against `parameters` (schema), shared between hosts
+//!        × Host      │
+//!                    ▼
+//!                 render  with fuel: steps and bytes are counted
+//!                    │
+//!                    ▼
+//!                 check   YAML, Kubernetes objects, the workspace's policy
+//! ```
+//!
+//! A template sees `values`, `host`, `workspace`, `workload` and `deployment`, and nothing else: what
+//! it makes of them is the same on every machine and at any time (invariant I3). Maps are gone through
+//! in the order of their keys.
 
-use crate::model::{Deployment, Diagnostic, Fleet, Host, Manifests};
+mod check;
+mod compile;
+mod context;
+mod errors;
+mod fuel;
+mod policy;
+mod scan;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::{
+    AssignmentRef, Deployment, Diagnostic, Fleet, Host, Limits, Manifests, RepoPath, Span,
+    Template, TemplateRef,
+};
+
+use check::{Finding, Rules};
+use compile::{Compiled, Output};
+use context::{Hosts, Prepared};
+use fuel::Fuel;
 
 /// Version of the rendering rules: a new one may render the same source differently.
 pub const RENDERER: &str = concat!("titan/", env!("CARGO_PKG_VERSION"));
 
 /// Renders the deployments of one fleet; keeps compiled templates and merged values between calls.
-#[derive(Debug)]
+///
+/// Fastest where all hosts of a deployment are rendered one after the other.
 pub struct Renderer<'a> {
     fleet: &'a Fleet,
+    templates: BTreeMap<TemplateRef, Result<Arc<Compiled>, Vec<Diagnostic>>>,
+    hosts: Hosts,
+    /// The deployment that was rendered last.
+    prepared: Option<Prepared>,
 }
 
 /// Why an assignment could not be rendered: one diagnostic or more.
@@ -16,10 +57,23 @@ pub struct Renderer<'a> {
 #[error("{}", .0.first().map_or("cannot be rendered", |first| first.message.as_str()))]
 pub struct RenderError(pub Vec<Diagnostic>);
 
+impl fmt::Debug for Renderer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renderer").field("templates", &self.templates.len()).finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a template whatever the values are: syntax, unknown names, cycles, paths, and a
+/// `parameters` that is no schema. Empty: it can be used.
+#[must_use]
+pub fn check_template(template: &Template, limits: &Limits) -> Vec<Diagnostic> {
+    Compiled::new(template, limits).err().unwrap_or_default()
+}
+
 impl<'a> Renderer<'a> {
     #[must_use]
     pub fn new(fleet: &'a Fleet) -> Self {
-        Self { fleet }
+        Self { fleet, templates: BTreeMap::new(), hosts: Hosts::default(), prepared: None }
     }
 
     /// What `host` must run for `deployment`.
@@ -31,7 +85,190 @@ impl<'a> Renderer<'a> {
         deployment: &Deployment,
         host: &Host,
     ) -> Result<Manifests, RenderError> {
-        let _ = (self.fleet, deployment, host);
-        unimplemented!()
+        let fleet = self.fleet;
+        let compiled = self.compiled(deployment).map_err(RenderError)?;
+        let host_value = self.hosts.value(host);
+        let prepared = match &mut self.prepared {
+            Some(prepared) if prepared.deployment == *deployment => prepared,
+            last => last.insert(Prepared::new(fleet, deployment)),
+        };
+        let variant = prepared.variant(fleet, host, compiled.parameters.as_ref());
+        if !variant.problems.is_empty() {
+            return Err(RenderError(variant.problems.clone()));
+        }
+        let context = prepared.context(&variant, host_value);
+        let assignment = deployment.id.on(&host.name);
+        let run = Run { compiled: &compiled, limits: &fleet.settings.limits, assignment };
+        let policy = fleet.workspace_of(deployment).spec.policy.as_ref();
+        let rules = Rules { kubernetes: host.spec.runtime.wants_kubernetes_objects(), policy };
+        run.all(&context, rules, prepared).map_err(RenderError)
+    }
+
+    /// The deployment's template, compiled once.
+    fn compiled(&mut self, deployment: &Deployment) -> Result<Arc<Compiled>, Vec<Diagnostic>> {
+        if let Some(known) = self.templates.get(&deployment.template) {
+            return known.clone();
+        }
+        let template = self.fleet.template_of(deployment);
+        let compiled = Compiled::new(template, &self.fleet.settings.limits).map(Arc::new);
+        self.templates.insert(deployment.template.clone(), compiled.clone());
+        compiled
     }
 }
+
+/// One render of one assignment.
+struct Run<'a> {
+    compiled: &'a Compiled,
+    limits: &'a Limits,
+    assignment: AssignmentRef,
+}
+
+impl Run<'_> {
+    /// All files; all problems of all files where there are any.
+    fn all(
+        &self,
+        context: &tera::Context,
+        rules: Rules<'_>,
+        prepared: &mut Prepared,
+    ) -> Result<Manifests, Vec<Diagnostic>> {
+        let (mut manifests, mut problems) = (Manifests::default(), Vec::new());
+        // One budget for all files of the assignment.
+        self.compiled.fuel.refill(Fuel::steps(self.limits));
+        for (path, output) in &self.compiled.outputs {
+            let bytes = match self.file(output, context) {
+                Ok(bytes) => bytes,
+                Err(problem) => {
+                    problems.push(problem);
+                    if self.compiled.fuel.is_empty() {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            let known = prepared.checked.get(&(rules.kubernetes, path.clone()));
+            let bytes = match known {
+                Some(known) if **known == *bytes => Arc::clone(known),
+                _ => {
+                    let findings = check::check(path, &bytes, rules);
+                    if findings.is_empty() {
+                        prepared.checked.insert((rules.kubernetes, path.clone()), bytes.clone());
+                    }
+                    let place = |finding| self.diagnostic(path, output, &bytes, finding);
+                    problems.extend(findings.into_iter().map(place));
+                    bytes
+                }
+            };
+            manifests.files.insert(path.clone(), bytes);
+        }
+        problems.extend(self.too_large(&manifests));
+        if problems.is_empty() { Ok(manifests) } else { Err(problems) }
+    }
+
+    fn file(&self, output: &Output, context: &tera::Context) -> Result<Arc<[u8]>, Diagnostic> {
+        let limit = self.limits.manifest_size;
+        match output {
+            Output::Copied { path, bytes } if bytes.len() > limit.bytes() => {
+                let message = format!("the file is larger than {limit} (`limits.manifestSize`)");
+                Err(Diagnostic::error("render/size", message).at(path))
+            }
+            Output::Copied { bytes, .. } => Ok(Arc::clone(bytes)),
+            Output::Rendered { name } => {
+                let mut out = fuel::Output::new(limit.bytes());
+                match self.compiled.tera.render_to(name, context, &mut out) {
+                    Ok(()) => Ok(as_text(out.bytes).into()),
+                    Err(error) => {
+                        let (compiled, assignment) = (self.compiled, &self.assignment);
+                        Err(errors::rendering(&error, name, compiled, assignment, self.limits))
+                    }
+                }
+            }
+        }
+    }
+
+    fn too_large(&self, manifests: &Manifests) -> Option<Diagnostic> {
+        let limit = self.limits.assignment_size;
+        (manifests.size() > limit.bytes()).then(|| {
+            let message = format!(
+                "the manifests of {} are larger than {limit} together (`limits.assignmentSize`)",
+                self.assignment
+            );
+            Diagnostic::error("render/size", message)
+        })
+    }
+
+    /// A finding in the output, pointing into the file that it comes from.
+    fn diagnostic(
+        &self,
+        path: &RepoPath,
+        output: &Output,
+        bytes: &[u8],
+        finding: Finding,
+    ) -> Diagnostic {
+        let line = finding.line.map_or(String::new(), |line| format!(", line {line}"));
+        let message = format!("{} (`{path}`{line}, {})", finding.message, self.assignment);
+        let mut problem = Diagnostic::error(finding.code, message);
+        problem.fix = finding.fix;
+        let text = String::from_utf8_lossy(bytes);
+        match output {
+            Output::Copied { path, .. } => {
+                let problem = problem.at(path);
+                match finding.line {
+                    Some(line) => problem.span(whole_line(line, &text), &text),
+                    None => problem,
+                }
+            }
+            Output::Rendered { name } => {
+                let Some(source) = self.compiled.sources.get(name) else { return problem };
+                let problem = problem.at(&source.path);
+                match finding.line.and_then(|line| origin(line, &text, &source.text)) {
+                    Some(line) => problem.span(whole_line(line, &source.text), &source.text),
+                    None => problem,
+                }
+            }
+        }
+    }
+}
+
+/// Line ends are LF, and the last line has one.
+fn as_text(bytes: Vec<u8>) -> Vec<u8> {
+    let mut text = if bytes.contains(&b'\r') {
+        let mut text = Vec::with_capacity(bytes.len());
+        for (at, byte) in bytes.iter().enumerate() {
+            if *byte != b'\r' || bytes.get(at + 1) != Some(&b'\n') {
+                text.push(*byte);
+            }
+        }
+        text
+    } else {
+        bytes
+    };
+    if text.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+    }
+    text
+}
+
+/// The template's line that probably printed line `line` of the output: the one that shares the longest
+/// beginning with it before anything is filled in. Among equals, the nearest.
+fn origin(line: u32, output: &str, template: &str) -> Option<u32> {
+    let printed = output.lines().nth(line.checked_sub(1)? as usize)?.trim();
+    let fixed = |line: &str| line.split("{{").next().map_or(0, |start| start.trim().len());
+    let lines = template.lines().zip(1_u32..).filter(|(text, _)| {
+        let start = text.split("{{").next().unwrap_or(text).trim();
+        !start.is_empty() && !start.starts_with("{%") && printed.starts_with(start)
+    });
+    lines
+        .max_by_key(|(text, at)| (fixed(text), std::cmp::Reverse(at.abs_diff(line))))
+        .map(|(_, at)| at)
+}
+
+fn whole_line(line: u32, text: &str) -> Span {
+    let content = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or("");
+    let start = content.chars().take_while(|c| c.is_whitespace()).count();
+    let length = content.trim().chars().count().max(1);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Span { line, column: number(start + 1), length: number(length) }
+}
+
+#[cfg(test)]
+mod tests;
