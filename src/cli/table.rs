@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 /// Lays out rows below a heading; empty cells are shown as `-`.
 #[must_use]
-pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heading);

@@ -1,5 +1,5 @@
 //! The one integration test binary.
 
-mod git;
 mod bad_input;
+mod git;
 mod schemas;
