@@ -109,6 +109,10 @@ const EXCERPT: usize = 400;
 /// Line `line` of `text`, unless it is too long, has control characters or seems to hold a secret.
 fn excerpt(text: &str, line: u32) -> Option<String> {
     let line = text.lines().nth(line.checked_sub(1)? as usize)?;
+    // A file may be one long line with a problem in each word.
+    if line.len() > 4 * EXCERPT {
+        return None;
+    }
     let secret = ["password", "passwd", "secret", "token", "apikey", "api_key", "private", "://"];
     let lower = line.to_ascii_lowercase();
     let hidden = secret.iter().any(|word| lower.contains(word)) && line.contains([':', '=']);

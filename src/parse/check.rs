@@ -149,7 +149,9 @@ fn wrong_type(pointer: &str, kind: &str, value: &Value) -> Finding {
         return Finding::value("field/range", pointer, message).fix("write it without a fraction");
     }
     let message = format!("{} must be {}, this is {}", field(pointer), spoken(kind), found(value));
-    let finding = Finding::value("field/type", pointer, message);
+    // Nothing stands nowhere: the key is what can be shown of it.
+    let finding =
+        Finding { key: value.is_null(), ..Finding::value("field/type", pointer, message) };
     match (kind, value) {
         ("string", Value::Number(_) | Value::Bool(_)) => finding.fix("put it in quotes"),
         (_, Value::Null) => finding.fix("give it a value, or remove the field"),

@@ -84,10 +84,7 @@ fn settings(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> FleetSpec {
     let Some(file) = survey.settings else { return FleetSpec::default() };
-    let read = content(file)
-        .map_err(|diagnostic| vec![diagnostic])
-        .and_then(|bytes| object::read(&ObjectRef::Fleet, &file.path, bytes, &Limits::default()));
-    match read {
+    match read_file(&ObjectRef::Fleet, file, &Limits::default()) {
         Ok(Typed { spec: Spec::Fleet(settings), .. }) => settings,
         Ok(_) => FleetSpec::default(),
         Err(found) => {
@@ -128,10 +125,10 @@ fn read_all<'a>(
     }
     objects.template_files = template::files(survey, &mut objects.broken, diagnostics);
     warn_of_orphans(survey, diagnostics);
-    for (id, file) in std::mem::take(&mut survey.objects) {
-        let read = content(file).map_err(|diagnostic| vec![diagnostic]);
-        let read = read.and_then(|bytes| object::read(&id, &file.path, bytes, limits));
-        match read {
+    let files = std::mem::take(&mut survey.objects);
+    let outcomes = read_files(&files, limits);
+    for ((id, file), outcome) in files.into_iter().zip(outcomes) {
+        match outcome {
             Ok(typed) => insert(&mut objects, id, file, typed),
             Err(found) => {
                 if let Some(first) = found.first() {
@@ -142,6 +139,36 @@ fn read_all<'a>(
         }
     }
     objects
+}
+
+/// A file's object, or everything that is wrong with it.
+type Outcome = Result<Typed, Vec<Diagnostic>>;
+
+fn read_file(id: &ObjectRef, file: &SourceFile, limits: &Limits) -> Outcome {
+    object::read(id, &file.path, content(file)?, limits)
+}
+
+/// So many files are worth a thread of their own.
+const SHARE: usize = 500;
+
+/// Reads files, many of them on all processors: each by itself, so that the order of work changes nothing.
+fn read_files(files: &[(ObjectRef, &SourceFile)], limits: &Limits) -> Vec<Outcome> {
+    let read = |files: &[(ObjectRef, &SourceFile)]| -> Vec<Outcome> {
+        files.iter().map(|(id, file)| read_file(id, file, limits)).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
+    if threads == 1 || files.len() < 2 * SHARE {
+        return read(files);
+    }
+    let share = files.len().div_ceil(threads).max(SHARE);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            files.chunks(share).map(|chunk| scope.spawn(move || read(chunk))).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(join).collect()
+    })
 }
 
 fn insert<'a>(objects: &mut Objects<'a>, id: ObjectRef, file: &'a SourceFile, typed: Typed) {

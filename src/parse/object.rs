@@ -82,6 +82,9 @@ fn locate_all(
 ) -> Vec<Diagnostic> {
     let root = yaml::read(text, bounds).ok().flatten();
     let place = |finding: &Finding| -> Option<Span> {
+        if finding.code == "object/empty" {
+            return None;
+        }
         let place = root.as_ref()?.find(&finding.pointer)?;
         Some(if finding.key { place.key.unwrap_or(place.value) } else { place.value })
     };

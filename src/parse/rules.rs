@@ -24,10 +24,7 @@ pub(crate) fn check(id: &ObjectRef, value: &Value, findings: &mut Vec<Finding>) 
 fn metadata(id: &ObjectRef, value: &Value, findings: &mut Vec<Finding>) {
     let name = id.name().map(Name::as_str);
     agrees(value, "/metadata/name", name, findings);
-    let workspace = match id {
-        ObjectRef::Workspace(_) => None,
-        _ => id.workspace().map(Name::as_str),
-    };
+    let workspace = id.workspace().map(Name::as_str);
     agrees(value, "/metadata/workspace", workspace, findings);
     labels(value, "/metadata/labels", findings);
 }

@@ -1,6 +1,7 @@
 //! Which files are what, before any of them is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::hold;
 use super::layout::{Place, SETTINGS, classify};
@@ -88,21 +89,22 @@ fn template_folder(path: &RepoPath) -> Option<TemplateRef> {
 ///
 /// # Errors
 /// Why it must not or cannot be read.
-pub(crate) fn content(file: &SourceFile) -> Result<&std::sync::Arc<[u8]>, Diagnostic> {
+pub(crate) fn content(file: &SourceFile) -> Result<&Arc<[u8]>, Vec<Diagnostic>> {
     if let Some(diagnostic) = not_a_file(file) {
-        return Err(diagnostic);
+        return Err(vec![diagnostic]);
     }
     match &file.content {
         Content::Bytes(bytes) if bytes.starts_with(b"version https://git-lfs.github.com/spec/") => {
             let message = "the file is a Git LFS pointer, its content is not in the repository";
             let diagnostic = Diagnostic::error("git/lfs", message).at(&file.path);
-            Err(diagnostic.fix("commit the file itself: `git lfs untrack` it, then add it again"))
+            let fix = "commit the file itself: `git lfs untrack` it, then add it again";
+            Err(vec![diagnostic.fix(fix)])
         }
         Content::Bytes(bytes) => Ok(bytes),
         Content::TooLarge { bytes } => {
             let message = format!("the file has {bytes} bytes, more than `limits.blobSize`");
             let diagnostic = Diagnostic::error("object/size", message).at(&file.path);
-            Err(diagnostic.fix(format!("split the file, or raise the limit in `{SETTINGS}`")))
+            Err(vec![diagnostic.fix(format!("split it, or raise the limit in `{SETTINGS}`"))])
         }
         _ => unreachable!("what is not a file was told apart above"),
     }

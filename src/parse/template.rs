@@ -33,10 +33,10 @@ pub(crate) fn files(
                     let file = TemplateFile { path: file.path.clone(), bytes: Arc::clone(bytes) };
                     files.insert(path.clone(), file);
                 }
-                Err(diagnostic) => {
+                Err(found) => {
                     let id = ObjectRef::Template(template.clone());
-                    broken.entry(id).or_insert_with(|| hold(&diagnostic));
-                    diagnostics.push(diagnostic);
+                    broken.entry(id).or_insert_with(|| hold(&found[0]));
+                    diagnostics.extend(found);
                 }
             }
         }

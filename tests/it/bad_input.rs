@@ -141,3 +141,86 @@ fn the_good_fleet_has_no_problem() {
     let names: Vec<&str> = parsed.fleet.workspaces.keys().map(|name| name.as_str()).collect();
     assert_eq!(names, ["default", "iot"]);
 }
+/// Whatever a file holds, it is answered in time: each piece again and again, up to the limit of size.
+#[test]
+fn repetition_costs_nothing() {
+    let pieces = [
+        "? ",
+        "- ",
+        ": ",
+        "a: ",
+        "a:\n",
+        "- a\n",
+        "[",
+        "{",
+        "]",
+        "[[]],",
+        "{a: [",
+        "\"",
+        "'",
+        "&a ",
+        "*a ",
+        "!a ",
+        "!<a> ",
+        "# x\n",
+        "|\n",
+        ">\n x\n",
+        "%A b\n",
+        "---\n",
+        "...\n",
+        "\t",
+        "\r",
+        "\n",
+        " ",
+        ",",
+        "a,",
+        "a ",
+        "\\",
+        "<<: *a\n",
+        "a: &a b\n",
+        "? a\n: b\n",
+        "ä",
+        "\u{202e}",
+        "\"\\u",
+        "@",
+        "`",
+        "[a]: b\n",
+        "{}: ",
+        "k: {k: 1}\nk: 2\n",
+        "- - a\n",
+        "!!a &b ",
+        "\0",
+    ];
+    for piece in pieces {
+        for head in ["", "a: [", "a: \""] {
+            let count = (300 << 10) / piece.len();
+            let text = format!("{head}{}", piece.repeat(count));
+            let parsed = Scene::good().file(BAD, &text).parse();
+            assert!(!parsed.diagnostics.is_empty(), "{head:?} {piece:?}");
+            assert!(parsed.fleet.deployments.contains_key(&good()));
+        }
+    }
+}
+
+/// Valid files with some bytes changed, in an order that is always the same.
+#[test]
+fn no_change_of_a_file_makes_it_panic() {
+    let mut state: u64 = 0x2545_f491_4f6c_dd1d;
+    let mut next = |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let alphabet = b"a1 :-[]{},&*!|>'\"%@`#\n\t\r\\?.~\xff\xc3\x00<";
+    let mut refused = 0;
+    for _ in 0..3000 {
+        let (path, text) = GOOD[next(GOOD.len())];
+        let mut bytes = text.as_bytes().to_vec();
+        for _ in 0..=next(4) {
+            let at = next(bytes.len());
+            bytes[at] = alphabet[next(alphabet.len())];
+        }
+        refused += Scene::good().file(path, bytes).parse().diagnostics.len().min(1);
+    }
+    assert!(refused > 1000, "{refused}");
+}

@@ -131,3 +131,12 @@ fn pointers_lead_to_places() {
     check("/spec/list/7", None);
     assert_eq!(node.find("/spec/x~1y").and_then(|p| p.key).map(|key| key.column), Some(3));
 }
+
+#[test]
+fn later_stages_can_ask_for_places() {
+    let text = "\u{feff}spec:\n  values: {image: x}\n";
+    let span = crate::parse::locate(text, "/spec/values/image").expect("it is there");
+    assert_eq!((span.line, span.column, span.length), (2, 19, 1));
+    assert_eq!(crate::parse::locate(text, "/spec/none"), None);
+    assert_eq!(crate::parse::locate("a: [", "/a"), None);
+}

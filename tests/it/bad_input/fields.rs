@@ -19,7 +19,7 @@ fn deployments() {
     check("  values: {}\n", "field/required", "3:1");
     check("  target: [all]\n", "field/type", "4:11");
     check("  target: 7\n", "field/type", "4:11");
-    check("  target:\n", "field/type", "4:10");
+    check("  target:\n", "field/type", "4:3");
     check("  target: all\n  values: x\n", "field/type", "5:11");
     check("  target: all\n  replicas: 123456789012345678901234567890\n", "field/type", "5:13");
     check("  target: all\n  replicas: .nan\n", "field/type", "5:13");
@@ -29,7 +29,7 @@ fn deployments() {
     check("  target: all\n  suspend: yes\n", "field/type", "5:12");
     check("  target: all\n  replicas: -1\n", "field/range", "5:13");
     check("  target: all\n  replicas: 1.5\n", "field/range", "5:13");
-    check("  target: all\n  replicas: 1.0\n", "field/range", "3:1");
+    check("  target: all\n  replicas: 1.0\n", "field/range", "4:3");
     check("  target: all\n  replicas: 100001\n", "field/range", "5:13");
     check("  target: all\n  spread: 'a b'\n", "label/syntax", "5:11");
 }
@@ -75,7 +75,7 @@ fn selectors_follow_kubernetes() {
             format!("apiVersion: titan.dev/v1\nkind: Target\nspec:\n  selector:{selector}\n");
         Scene::good().file(path, text).expect(&[(code, &format!("{path}:{place}"))]);
     };
-    check("", "field/type", "4:12");
+    check("", "field/type", "4:3");
     check(" {matchLabels: {'a b': c}}", "label/syntax", "4:28");
     check(" {matchExpressions: [{key: a, operator: in, values: [b]}]}", "field/value", "4:52");
     check(" {matchExpressions: [{key: a, operator: In}]}", "field/value", "4:52");
