@@ -1,28 +1,31 @@
 //! `titan agent`: what runs on a host.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use clap::ValueEnum;
 
+use super::context::Context;
+use super::exit::Exit;
+use super::service;
 use crate::agent::{ClearText, Config, ControllerUrl, Mode, Summary, Token};
 use crate::deliver::Hook;
-use crate::git::Location;
 use crate::model::{Name, TimeSpan};
 
 const TOKEN: &str = "TITAN_HOST_TOKEN";
 
 /// Pull what this host must run, deliver it, and report.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+#[command(after_help = "\
+Examples:
+  titan agent --host tim-pi --fleet https://git.example/fleet.git --runtime directory --dest /srv/app \\
+      --controller https://titan.example --token-file /etc/titan/token --on-change 'systemctl reload app'
+  titan agent --host tim-pi --fleet /srv/fleet.git --runtime directory --dest ./app --once")]
+pub(super) struct Args {
     /// Name of this host in the fleet
     #[arg(long, value_name = "NAME")]
     host: Name,
-    /// The config repository: a path or a URL
-    #[arg(long, value_name = "PATH|URL", env = "TITAN_FLEET")]
-    fleet: String,
     /// What runs the workloads here
     #[arg(long, value_enum)]
     runtime: RuntimeKind,
@@ -70,76 +73,60 @@ enum RuntimeKind {
 ///
 /// # Errors
 /// When the arguments do not make sense together or the destination cannot be used.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = config(args)?;
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    service::log(context.global.verbose, service::Form::Text);
+    let config = config(args, context)?;
     let mode = config.mode;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    let summary = runtime.block_on(async {
-        let shutdown = stopped()?;
-        anyhow::Ok(crate::agent::run(config, shutdown).await?)
-    })?;
+    let agent = crate::agent::run(config, service::stop_signal());
+    let summary = service::runtime()?.block_on(agent)?;
     Ok(match mode {
-        Mode::UntilStopped => ExitCode::SUCCESS,
+        Mode::UntilStopped => Exit::Fine,
         Mode::Once => once(&summary),
     })
 }
 
-/// 5: something failed on the host; 3: the fleet could not be read.
-fn once(summary: &Summary) -> ExitCode {
+/// What one pass came to.
+fn once(summary: &Summary) -> Exit {
     match summary {
-        Summary { failed: 1.., .. } => ExitCode::from(5),
-        Summary { message: Some(_), .. } => ExitCode::from(3),
-        _ => ExitCode::SUCCESS,
+        Summary { failed: 1.., .. } => Exit::Failed,
+        Summary { message: Some(_), .. } => Exit::Git,
+        _ => Exit::Fine,
     }
 }
 
-/// Ready on the first SIGTERM or SIGINT.
-fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-    })
-}
-
-fn config(args: Args) -> anyhow::Result<Config> {
-    let Args { runtime: RuntimeKind::Directory, .. } = args;
+fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
+    let RuntimeKind::Directory = args.runtime;
     let clear_text = if args.insecure_http { ClearText::Allowed } else { ClearText::Refused };
     let controllers = args.controller.iter().map(|url| ControllerUrl::new(url, clear_text));
     let controllers = controllers
         .collect::<Result<Vec<_>, _>>()
         .context("`--controller` is refused (`--insecure-http` allows `http` to other machines)")?;
-    let hook = args.on_change.map(|command| Hook {
-        command,
+    let hook = args.on_change.as_ref().map(|command| Hook {
+        command: command.clone(),
         limit: args.on_change_timeout.duration(),
         hidden: vec![TOKEN],
     });
     // An interval of zero would be a busy loop.
     let at_least = |time: TimeSpan| time.duration().max(Duration::from_millis(50));
     Ok(Config {
-        host: args.host,
-        fleet: args.fleet.parse::<Location>()?,
-        rendered_branch: args.rendered_branch,
+        host: args.host.clone(),
+        fleet: context.location()?,
+        rendered_branch: args.rendered_branch.clone(),
         dest: std::path::absolute(&args.dest)
             .with_context(|| format!("`{}` is no path", args.dest.display()))?,
         hook,
         controllers,
-        token: token(args.token_file)?,
+        token: token(args.token_file.as_deref())?,
         interval: at_least(args.interval),
         heartbeat: at_least(args.heartbeat),
         mode: if args.once { Mode::Once } else { Mode::UntilStopped },
     })
 }
 
-fn token(file: Option<PathBuf>) -> anyhow::Result<Option<Token>> {
+fn token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
     let text = match file {
         Some(file) => Some(
-            std::fs::read_to_string(&file)
+            std::fs::read_to_string(file)
                 .with_context(|| format!("cannot read the token file `{}`", file.display()))?,
         ),
         None => std::env::var(TOKEN).ok(),

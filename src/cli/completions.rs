@@ -11,12 +11,12 @@ use super::exit::Exit;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:
   titan completions bash > ~/.local/share/bash-completion/completions/titan")]
-pub struct Args {
+pub(crate) struct Args {
     #[arg(value_enum)]
     shell: Shell,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "titan", &mut script);
     context.output.bytes(&script)?;

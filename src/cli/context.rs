@@ -17,13 +17,13 @@ use crate::publish::{self, Rendered};
 /// Options of every command.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
-pub struct Global {
+pub(crate) struct Global {
     /// The config repository: a path or a URL [default: the repository around the current folder]
     #[arg(long, global = true, env = "TITAN_FLEET", value_name = "PATH|URL")]
-    pub fleet: Option<String>,
+    pub(crate) fleet: Option<String>,
     /// The config branch [default: the branch that HEAD names]
     #[arg(long, global = true, env = "TITAN_BRANCH")]
-    pub branch: Option<String>,
+    pub(crate) branch: Option<String>,
     /// Form of the result
     #[arg(
         long,
@@ -34,39 +34,39 @@ pub struct Global {
         value_name = "FORM",
         hide_possible_values = false
     )]
-    pub output: Format,
+    pub(crate) output: Format,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    pub color: Color,
+    pub(crate) color: Color,
     /// Say more; twice for even more
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// Say nothing but results and errors
     #[arg(long, short, global = true)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// What a command needs of the world.
 #[derive(Debug, Clone)]
-pub struct Context {
-    pub global: Global,
-    pub output: Output,
-    pub now: Timestamp,
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) output: Output,
+    pub(crate) now: Timestamp,
 }
 
 /// The config branch, as it is now.
 #[derive(Debug)]
-pub struct Config {
-    pub repository: FleetRepository,
+pub(crate) struct Config {
+    pub(crate) repository: FleetRepository,
     /// `None`: nothing is committed yet.
-    pub revision: Option<Revision>,
-    pub files: Vec<SourceFile>,
-    pub parsed: Parsed,
+    pub(crate) revision: Option<Revision>,
+    pub(crate) files: Vec<SourceFile>,
+    pub(crate) parsed: Parsed,
 }
 
 impl Context {
     #[must_use]
-    pub fn new(global: Global) -> Self {
+    pub(crate) fn new(global: Global) -> Self {
         let output = Output { format: global.output, quiet: global.quiet, verbose: global.verbose };
         Self { global, output, now: Timestamp::now() }
     }
@@ -75,19 +75,27 @@ impl Context {
     ///
     /// # Errors
     /// When there is none, or it cannot be read.
-    pub fn open(&self) -> Result<FleetRepository> {
-        let location = match &self.global.fleet {
-            Some(fleet) => fleet.parse()?,
-            None => self.around()?,
-        };
+    pub(crate) fn open(&self) -> Result<FleetRepository> {
+        let location = self.location()?;
         self.open_at(&location)
+    }
+
+    /// Where the repository is that `--fleet`, `TITAN_FLEET` or the current folder name.
+    ///
+    /// # Errors
+    /// When none of them names one.
+    pub(crate) fn location(&self) -> Result<Location> {
+        match &self.global.fleet {
+            Some(fleet) => Ok(fleet.parse()?),
+            None => self.around(),
+        }
     }
 
     /// Opens the repository at `location`, on the branch that was asked for.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open_at(&self, location: &Location) -> Result<FleetRepository> {
+    pub(crate) fn open_at(&self, location: &Location) -> Result<FleetRepository> {
         let branch = self.global.branch.as_deref();
         Ok(FleetRepository::open(location, branch, &cache_folder(), &Limits::default())?)
     }
@@ -122,7 +130,7 @@ impl Context {
     ///
     /// # Errors
     /// When there is no repository, or it cannot be read.
-    pub fn config(&self) -> Result<Config> {
+    pub(crate) fn config(&self) -> Result<Config> {
         let repository = self.open()?;
         let revision = repository.repository.branch(&repository.branch)?;
         self.config_at(repository, revision)
@@ -132,7 +140,7 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn config_at(
+    pub(crate) fn config_at(
         &self,
         repository: FleetRepository,
         revision: Option<Revision>,
@@ -148,7 +156,7 @@ impl Context {
     ///
     /// # Errors
     /// When the change was not made.
-    pub fn commit(
+    pub(crate) fn commit(
         &self,
         repository: &FleetRepository,
         edits: &[Edit],
@@ -164,7 +172,7 @@ impl Context {
 
 impl Config {
     #[must_use]
-    pub fn fleet(&self) -> &Fleet {
+    pub(crate) fn fleet(&self) -> &Fleet {
         &self.parsed.fleet
     }
 
@@ -172,7 +180,7 @@ impl Config {
     ///
     /// # Errors
     /// When the branch cannot be read.
-    pub fn rendered(&self) -> Result<Rendered> {
+    pub(crate) fn rendered(&self) -> Result<Rendered> {
         let repository = &self.repository.repository;
         let branch = &self.fleet().settings.branches.rendered;
         let revision = repository.branch(branch)?;
@@ -183,7 +191,7 @@ impl Config {
     }
 
     /// Says that something is wrong, without saying what.
-    pub fn mention_errors(&self, output: &Output) {
+    pub(crate) fn mention_errors(&self, output: &Output) {
         let errors = self.parsed.diagnostics.iter().filter(|found| found.is_error()).count();
         if errors > 0 {
             let them = if errors == 1 { "error" } else { "errors" };
@@ -196,7 +204,7 @@ impl Config {
 
 /// Where clones of remotes are kept.
 #[must_use]
-pub fn cache_folder() -> PathBuf {
+pub(crate) fn cache_folder() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(folder) = variable("TITAN_CACHE") {
         return folder.into();
@@ -210,7 +218,7 @@ pub fn cache_folder() -> PathBuf {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn directory_files(root: &Path, limits: &Limits) -> Result<Vec<SourceFile>> {
+pub(crate) fn directory_files(root: &Path, limits: &Limits) -> Result<Vec<SourceFile>> {
     use crate::model::{Content, RepoPath};
     let mut files = Vec::new();
     let walk = walkdir::WalkDir::new(root).sort_by_file_name();

@@ -28,7 +28,7 @@ Examples:
   titan controller --no-listen --poll 10s           no titan agents: Flux or Argo CD deliver
 
 Stops on SIGTERM and SIGINT, after it has written what it knows. SIGKILL does no harm.")]
-pub struct Args {
+pub(super) struct Args {
     /// Address that takes the reports of hosts
     #[arg(
         long,
@@ -58,8 +58,9 @@ const BIND_AGAIN: Duration = Duration::from_secs(1);
 
 /// # Errors
 /// When the fleet's repository cannot be opened.
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
-    service::log(context.global.verbose, args.log_json);
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
+    let form = if args.log_json { service::Form::Json } else { service::Form::Text };
+    service::log(context.global.verbose, form);
     let repository = context.open()?;
     let config = controller::Config {
         repository,

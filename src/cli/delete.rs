@@ -18,7 +18,7 @@ Examples:
   titan delete deployment iot/temperature-sensor/prod
   titan delete workspace iot --recursive"
 )]
-pub struct Args {
+pub(crate) struct Args {
     /// The kind of object
     #[arg(help = KINDS_HELP)]
     kind: Kind,
@@ -33,7 +33,7 @@ pub struct Args {
     message: MessageArg,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let Kind(kind) = args.kind;
     if kind == ObjectKind::Fleet {
         return Err(Failure::usage("the fleet's settings cannot be deleted")

@@ -17,7 +17,7 @@ use crate::publish::Rendered;
 #[command(after_help = "Examples:
   titan describe host tim-pi
   titan describe deployment iot/temperature-sensor/prod")]
-pub struct Args {
+pub(crate) struct Args {
     /// The kind of object
     #[arg(help = KINDS_HELP)]
     kind: Kind,
@@ -31,7 +31,7 @@ pub struct Args {
 /// What is said about an object: headings with their lines, in order.
 type Sections = Vec<(&'static str, Vec<String>)>;
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let config = context.config()?;
     let workspace = args.workspace.given()?;
     let Kind(kind) = args.kind;

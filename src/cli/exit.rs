@@ -12,7 +12,7 @@ use crate::model::Recovery;
 /// What a command's exit code means; `titan help exit-codes` prints this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// All is well, or the answer is yes.
     Fine = 0,
     /// The input is wrong, or the answer is no.
@@ -32,7 +32,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Fine,
         Self::No,
         Self::Usage,
@@ -45,7 +45,7 @@ impl Exit {
 
     /// For people.
     #[must_use]
-    pub fn meaning(self) -> &'static str {
+    pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::Fine => "all is well, or the answer is yes",
             Self::No => "the input is wrong, or the answer is no; nothing was changed",
@@ -69,25 +69,25 @@ impl From<Exit> for ExitCode {
 
 /// An error of a command itself, with the way out.
 #[derive(Debug)]
-pub struct Failure {
-    pub exit: Exit,
-    pub message: String,
-    pub hint: Option<String>,
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
 }
 
 impl Failure {
     /// The input is wrong, or the answer is no.
-    pub fn no(message: impl Into<String>) -> Self {
+    pub(crate) fn no(message: impl Into<String>) -> Self {
         Self { exit: Exit::No, message: message.into(), hint: None }
     }
 
     /// The command line makes no sense.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::no(message) }
     }
 
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -103,7 +103,7 @@ impl std::error::Error for Failure {}
 
 /// Tells an error on stderr, and returns its exit code. A closed pipe is no error: who reads has
 /// seen enough.
-pub fn tell(error: &anyhow::Error, output: &Output) -> Exit {
+pub(crate) fn tell(error: &anyhow::Error, output: &Output) -> Exit {
     let closed = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
     };

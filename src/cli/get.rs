@@ -19,7 +19,7 @@ use crate::publish::Rendered;
   titan get hosts -l region=eu,ring!=canary
   titan get deployments --workspace iot -o wide
   titan get assignments -o json")]
-pub struct Args {
+pub(crate) struct Args {
     /// What to list; one of the kinds, or assignments (as)
     #[arg(help = format!("What to list. {KINDS_HELP}, assignment (as)"))]
     kind: Listed,
@@ -66,7 +66,7 @@ struct Listing {
     rows: Vec<Row>,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let config = context.config()?;
     config.mention_errors(&context.output);
     let mut listing = listing(args.kind, &config)?;
@@ -149,7 +149,7 @@ fn listing(kind: Listed, config: &Config) -> Result<Listing> {
 }
 
 /// An object in the form of its file.
-pub fn object(object: &ObjectRef, labels: &Labels, spec: Value) -> Value {
+pub(crate) fn object(object: &ObjectRef, labels: &Labels, spec: Value) -> Value {
     let mut metadata = Map::new();
     if let Some(name) = object.name() {
         metadata.insert("name".into(), name.as_str().into());

@@ -9,13 +9,13 @@ use super::exit::{Exit, Failure};
 use super::names::nearest;
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// A command, such as `create host`, or `exit-codes`
     #[arg(value_name = "TOPIC")]
     topic: Vec<String>,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     if args.topic == ["exit-codes"] {
         context.output.print(&exit_codes())?;
         return Ok(Exit::Fine);

@@ -13,7 +13,7 @@ use crate::change::edit::{FieldEdit, FieldPath};
 use crate::model::ObjectKind;
 
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make a token for a host's agent, or take all of them back
     Token(TokenArgs),
 }
@@ -27,7 +27,7 @@ Examples:
   titan host token tim-pi > /run/secrets/titan-token
   titan host token tim-pi --revoke"
 )]
-pub struct TokenArgs {
+pub(crate) struct TokenArgs {
     /// The host
     name: String,
     /// Take all tokens of the host back; makes none
@@ -37,7 +37,7 @@ pub struct TokenArgs {
     message: MessageArg,
 }
 
-pub fn run(command: &Command, context: &Context) -> Result<Exit> {
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
     let Command::Token(args) = command;
     let config = context.config()?;
     let object = names::existing(&config.files, ObjectKind::Host, &args.name, None)?;

@@ -19,13 +19,13 @@ static LAYOUT: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/repo-layout");
 #[command(after_help = "Examples:
   titan init fleet
   titan init --fleet /srv/git/fleet.git     # an existing bare repository")]
-pub struct Args {
+pub(crate) struct Args {
     /// The folder; it becomes a Git repository if it is none [default: `--fleet`, or the current one]
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let location = match (&args.dir, &context.global.fleet) {
         (Some(dir), _) => Location::Local(dir.clone()),
         (None, Some(fleet)) => fleet.parse()?,

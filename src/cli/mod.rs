@@ -7,6 +7,7 @@
 //! A new command is a file with `Args` and `run(&Args, &Context) -> anyhow::Result<Exit>`, and one
 //! line each in [`Command`] and in `dispatch`.
 
+mod agent;
 mod completions;
 mod context;
 mod controller;
@@ -31,8 +32,6 @@ mod status;
 mod table;
 mod trace;
 mod validate;
-
-pub mod agent;
 
 use std::process::ExitCode;
 
@@ -88,6 +87,7 @@ enum Command {
     Host(host::Command),
     Reconcile(reconcile::Args),
     Controller(controller::Args),
+    Agent(agent::Args),
     Status(status::Args),
     Trace(trace::Args),
     Demo(demo::Args),
@@ -138,6 +138,7 @@ fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Host(command) => host::run(command, context),
         Command::Reconcile(args) => reconcile::run(args, context),
         Command::Controller(args) => controller::run(args, context),
+        Command::Agent(args) => agent::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Trace(args) => trace::run(args, context),
         Command::Demo(args) => demo::run(args, context),

@@ -13,7 +13,7 @@ use crate::model::{
 
 /// A kind in singular, plural or short form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind(pub ObjectKind);
+pub(crate) struct Kind(pub ObjectKind);
 
 const KINDS: [(ObjectKind, &str, &[&str]); 7] = [
     (ObjectKind::Fleet, "fleet", &[]),
@@ -26,7 +26,7 @@ const KINDS: [(ObjectKind, &str, &[&str]); 7] = [
 ];
 
 /// For help texts.
-pub const KINDS_HELP: &str = "Kinds: host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
+pub(crate) const KINDS_HELP: &str = "Kinds: host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
 
 impl FromStr for Kind {
     type Err = String;
@@ -47,7 +47,7 @@ impl FromStr for Kind {
 }
 
 /// The known name that is most like `text`, if any is much like it.
-pub fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.map(|name| (strsim::jaro_winkler(text, name), name));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(score, _)| *score > 0.75).map(|(_, name)| name)
@@ -55,7 +55,7 @@ pub fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&
 
 /// The name of a new object: positional, or `--name`.
 #[derive(Debug, Clone, Args)]
-pub struct NameArgs {
+pub(crate) struct NameArgs {
     /// Name: lower case, digits and `-`, at most 63 characters
     #[arg(value_name = "NAME", required_unless_present = "flag", conflicts_with = "flag")]
     name: Option<String>,
@@ -67,7 +67,7 @@ pub struct NameArgs {
 impl NameArgs {
     /// # Errors
     /// When it is no name.
-    pub fn get(&self) -> Result<Name, Failure> {
+    pub(crate) fn get(&self) -> Result<Name, Failure> {
         let text = self.flag.as_deref().or(self.name.as_deref()).unwrap_or_default();
         name(text)
     }
@@ -77,7 +77,7 @@ impl NameArgs {
 ///
 /// # Errors
 /// When it breaks a rule of names.
-pub fn name(text: &str) -> Result<Name, Failure> {
+pub(crate) fn name(text: &str) -> Result<Name, Failure> {
     Name::new(text).map_err(|error| bad_name(text, &error))
 }
 
@@ -89,22 +89,22 @@ fn bad_name(text: &str, error: &NameError) -> Failure {
 
 /// `--workspace`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct WorkspaceArg {
+pub(crate) struct WorkspaceArg {
     /// The workspace
     #[arg(long, short = 'w', env = "TITAN_WORKSPACE", value_name = "NAME")]
-    pub workspace: Option<String>,
+    pub(crate) workspace: Option<String>,
 }
 
 impl WorkspaceArg {
     /// # Errors
     /// When it is no name.
-    pub fn given(&self) -> Result<Option<Name>, Failure> {
+    pub(crate) fn given(&self) -> Result<Option<Name>, Failure> {
         self.workspace.as_deref().map(name).transpose()
     }
 
     /// # Errors
     /// When it is no name.
-    pub fn or_default(&self) -> Result<Name, Failure> {
+    pub(crate) fn or_default(&self) -> Result<Name, Failure> {
         Ok(self.given()?.unwrap_or_else(Name::default_workspace))
     }
 }
@@ -114,7 +114,7 @@ impl WorkspaceArg {
 ///
 /// # Errors
 /// When there is none, or several.
-pub fn existing(
+pub(crate) fn existing(
     files: &[SourceFile],
     kind: ObjectKind,
     text: &str,
@@ -130,7 +130,7 @@ pub fn existing(
 ///
 /// # Errors
 /// When there are several, or the name can be nobody's.
-pub fn find(
+pub(crate) fn find(
     files: &[SourceFile],
     kind: ObjectKind,
     text: &str,
@@ -185,7 +185,7 @@ fn objects(files: &[SourceFile], kind: ObjectKind) -> impl Iterator<Item = Objec
 
 /// `iot/sensor/prod`, without the kind.
 #[must_use]
-pub fn full_name(object: &ObjectRef) -> String {
+pub(crate) fn full_name(object: &ObjectRef) -> String {
     match object {
         ObjectRef::Fleet => "fleet".into(),
         ObjectRef::Host(name) | ObjectRef::Workspace(name) => name.to_string(),
@@ -198,22 +198,22 @@ pub fn full_name(object: &ObjectRef) -> String {
 
 /// A template, in a workspace or shared.
 #[must_use]
-pub fn template(workspace: Option<Name>, name: Name) -> ObjectRef {
+pub(crate) fn template(workspace: Option<Name>, name: Name) -> ObjectRef {
     ObjectRef::Template(TemplateRef { workspace, name })
 }
 
 #[must_use]
-pub fn target(workspace: Name, name: Name) -> ObjectRef {
+pub(crate) fn target(workspace: Name, name: Name) -> ObjectRef {
     ObjectRef::Target(TargetRef { workspace, name })
 }
 
 #[must_use]
-pub fn workload(workspace: Name, name: Name) -> ObjectRef {
+pub(crate) fn workload(workspace: Name, name: Name) -> ObjectRef {
     ObjectRef::Workload(WorkloadRef { workspace, name })
 }
 
 #[must_use]
-pub fn deployment(workspace: Name, workload: Name, name: Name) -> ObjectRef {
+pub(crate) fn deployment(workspace: Name, workload: Name, name: Name) -> ObjectRef {
     ObjectRef::Deployment(DeploymentRef { workspace, workload, name })
 }
 

@@ -11,7 +11,7 @@ use crate::model::Diagnostic;
 
 /// The form of a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     #[default]
     Table,
@@ -27,7 +27,7 @@ pub enum Format {
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set
     #[default]
     Auto,
@@ -37,10 +37,10 @@ pub enum Color {
 
 /// Where and how a command writes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Output {
-    pub format: Format,
-    pub quiet: bool,
-    pub verbose: u8,
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: u8,
 }
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -49,7 +49,7 @@ const HINT: Style = AnsiColor::Cyan.on_default();
 
 impl Output {
     /// Decides about colours for the whole process.
-    pub fn choose_color(color: Color) {
+    pub(crate) fn choose_color(color: Color) {
         match color {
             Color::Auto => {}
             Color::Always => anstream::ColorChoice::Always.write_global(),
@@ -61,7 +61,7 @@ impl Output {
     ///
     /// # Errors
     /// When stdout is closed.
-    pub fn print(&self, text: &str) -> io::Result<()> {
+    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut stdout = anstream::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()
@@ -71,7 +71,7 @@ impl Output {
     ///
     /// # Errors
     /// When stdout is closed.
-    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
         stdout.flush()
@@ -81,7 +81,7 @@ impl Output {
     ///
     /// # Errors
     /// When stdout is closed.
-    pub fn value(&self, value: &Value) -> io::Result<bool> {
+    pub(crate) fn value(&self, value: &Value) -> io::Result<bool> {
         match self.format {
             Format::Json => self.print(&format!("{value:#}\n"))?,
             Format::Yaml => self.print(&yaml(value))?,
@@ -91,19 +91,19 @@ impl Output {
     }
 
     /// Says something beside the result.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             self.say(&format!("{HINT}note:{HINT:#} {text}"));
         }
     }
 
-    pub fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
             self.say(&format!("{WARNING}warning:{WARNING:#} {text}"));
         }
     }
 
-    pub fn error(&self, text: &str, hint: Option<&str>) {
+    pub(crate) fn error(&self, text: &str, hint: Option<&str>) {
         self.say(&format!("{ERROR}error:{ERROR:#} {text}"));
         if let Some(hint) = hint {
             self.say(&format!("  {HINT}hint:{HINT:#} {hint}"));
@@ -111,7 +111,7 @@ impl Output {
     }
 
     /// Shows problems as a compiler does.
-    pub fn diagnostics(&self, diagnostics: &[Diagnostic]) {
+    pub(crate) fn diagnostics(&self, diagnostics: &[Diagnostic]) {
         for diagnostic in diagnostics {
             self.say(&diagnostic.to_string());
             if let Some(fix) = &diagnostic.fix {

@@ -20,7 +20,7 @@ Examples:
   titan reconcile                                   the repository around the current folder
   titan reconcile --fleet git@git.example:fleet.git a remote: fetched, rendered, pushed
   titan reconcile --strict                          fail when something is held back")]
-pub struct Args {
+pub(super) struct Args {
     /// Exit with 1 when anything is held back
     #[arg(long)]
     strict: bool,
@@ -28,7 +28,7 @@ pub struct Args {
 
 /// # Errors
 /// When Git fails.
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let repository = context.open()?;
     let pass = reconcile(&repository)?;
     let status = record(&repository, &pass, context.now)?;

@@ -17,7 +17,7 @@ use crate::schedule::schedule;
 #[command(after_help = "Examples:
   titan render iot/temperature-sensor/prod --host tim-pi
   titan render --revision my-branch --output-dir /tmp/rendered")]
-pub struct Args {
+pub(crate) struct Args {
     /// The deployment [default: all]
     #[arg(value_name = "DEPLOYMENT")]
     deployment: Option<String>,
@@ -41,7 +41,7 @@ struct File {
     bytes: std::sync::Arc<[u8]>,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let config = config(args, context)?;
     let (files, problems) = rendered(args, context, &config)?;
     match &args.output_dir {

@@ -13,7 +13,7 @@ use crate::parse::schema;
 #[command(after_help = "Examples:
   titan schema host
   titan schema --output-dir schemas")]
-pub struct Args {
+pub(crate) struct Args {
     /// The kind of object
     #[arg(help = KINDS_HELP)]
     kind: Option<Kind>,
@@ -22,7 +22,7 @@ pub struct Args {
     output_dir: Option<PathBuf>,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let schemas = schema::schemas();
     if let Some(dir) = &args.output_dir {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))?;

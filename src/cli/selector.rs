@@ -7,7 +7,7 @@ use crate::model::{Labels, Operator, Requirement, Selector, labels};
 ///
 /// # Errors
 /// When a term is not understood, or names an impossible label.
-pub fn parse(text: &str) -> Result<Selector, Failure> {
+pub(crate) fn parse(text: &str) -> Result<Selector, Failure> {
     let mut selector = Selector::default();
     for term in terms(text) {
         add(&mut selector, term.trim())?;
@@ -72,7 +72,7 @@ fn bad(term: &str) -> Failure {
 ///
 /// # Errors
 /// When a part is not `key=value`, or no valid label.
-pub fn labels(pairs: &[String]) -> Result<Labels, Failure> {
+pub(crate) fn labels(pairs: &[String]) -> Result<Labels, Failure> {
     let mut found = Labels::new();
     for pair in pairs {
         let error = |why: &str| {
@@ -93,7 +93,7 @@ pub fn labels(pairs: &[String]) -> Result<Labels, Failure> {
 
 /// A selector in the form that [`parse`] reads.
 #[must_use]
-pub fn show(selector: &Selector) -> String {
+pub(crate) fn show(selector: &Selector) -> String {
     let equal = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
     let terms = selector.match_expressions.iter().map(|term| {
         let values = term.values.join(",");

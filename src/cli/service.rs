@@ -7,8 +7,16 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    /// One object a line.
+    Json,
+}
+
 /// Logs to stderr; `TITAN_LOG` chooses what, in the form of `tracing`'s filters.
-pub(super) fn log(verbose: u8, json: bool) {
+pub(super) fn log(verbose: u8, form: Form) {
     let usual = match verbose {
         0 => "titan=info",
         1 => "titan=debug",
@@ -22,7 +30,7 @@ pub(super) fn log(verbose: u8, json: bool) {
         .with_ansi(colour)
         .with_target(false);
     // A second call, in a test, keeps the first log.
-    let _ = if json { log.json().try_init() } else { log.try_init() };
+    let _ = if form == Form::Json { log.json().try_init() } else { log.try_init() };
 }
 
 pub(super) fn runtime() -> Result<Runtime> {

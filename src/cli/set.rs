@@ -27,7 +27,7 @@ Examples:
   titan set workload camera --values-file values.yaml
   titan set fleet spec.guards.maxRemovals=50%"
 )]
-pub struct Args {
+pub(crate) struct Args {
     /// The kind of object
     #[arg(help = KINDS_HELP)]
     kind: Kind,
@@ -43,7 +43,7 @@ pub struct Args {
     message: MessageArg,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let Kind(kind) = args.kind;
     let (name, fields) = match args.words.split_first() {
         Some((name, fields)) if kind != ObjectKind::Fleet => (name.as_str(), fields),

@@ -28,7 +28,7 @@ Examples:
   titan status tim-pi                       one host, deployment by deployment
   titan status --watch                      again whenever something changes
   titan status --exit-code                  0 all deployed, 4 not yet, 5 failed or held")]
-pub struct Args {
+pub(super) struct Args {
     /// A deployment (`<workspace>/<workload>/<deployment>`) or a host
     name: Option<String>,
     /// Show it again whenever it changes, until interrupted
@@ -44,7 +44,7 @@ const LOOK: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)]
 
 /// # Errors
 /// When the status branch cannot be read, or the name is none.
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let scope = scope(args.name.as_deref())?;
     let config = context.config()?;
     let branch = config.fleet().settings.branches.status.clone();

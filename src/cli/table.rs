@@ -6,7 +6,7 @@ use crate::model::Timestamp;
 
 /// Lays out rows below a heading; empty cells are shown as `-`.
 #[must_use]
-pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heading);
@@ -22,7 +22,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
 
 /// How long ago: `5s`, `12m`, `3h`, `8d`.
 #[must_use]
-pub fn age(since: Timestamp, now: Timestamp) -> String {
+pub(super) fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second().saturating_sub(since.as_second()).max(0);
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -34,7 +34,7 @@ pub fn age(since: Timestamp, now: Timestamp) -> String {
 
 /// From one time to another: hundredths of a second below ten seconds, else as [`age`].
 #[must_use]
-pub fn duration(start: Timestamp, end: Timestamp) -> String {
+pub(super) fn duration(start: Timestamp, end: Timestamp) -> String {
     let milliseconds = end.as_millisecond().saturating_sub(start.as_millisecond()).max(0);
     if milliseconds < 10_000 {
         return format!("{}.{:02}s", milliseconds / 1000, milliseconds % 1000 / 10);

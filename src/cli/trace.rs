@@ -28,7 +28,7 @@ Examples:
 
 Exit codes: 0 deployed everywhere; 4 not yet, or the time to wait ran out; 5 failed, stalled or held;
 6 delivered by Flux or Argo CD, which tell titan nothing; 1 there is no such commit.")]
-pub struct Args {
+pub(super) struct Args {
     /// A commit of the config branch: an id, a branch, `main~2`
     revision: String,
     /// Wait until it is deployed, failed or held
@@ -44,7 +44,7 @@ const LOOK: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(3)];
 
 /// # Errors
 /// When the commit does not exist, or Git fails.
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let config = context.config()?;
     let branches = config.fleet().settings.branches.clone();
     let repository = config.repository;

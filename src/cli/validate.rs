@@ -23,7 +23,7 @@ Examples:
   titan validate examples/retail --strict
   titan validate --revision HEAD~1 --output json"
 )]
-pub struct Args {
+pub(crate) struct Args {
     /// A folder with the files of a config repository
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct Args {
     strict: bool,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let (what, parsed) = checked(args, context)?;
     let found = &parsed.diagnostics;
     let errors = found.iter().filter(|found| found.is_error()).count();

@@ -14,7 +14,7 @@ use crate::model::{Content, Name, ObjectKind, ObjectRef, WorkloadRef};
   titan create deployment prod --workload temperature-sensor --template device-service --target tim-pi
   titan create deployment prod --workload iot/camera --target cameras --replicas 2 --spread region \\
       --value image=ghcr.io/x/camera:1.4.2")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
     /// The workload that it is an instance of: `<workload>` or `<workspace>/<workload>`
@@ -43,7 +43,7 @@ pub struct Args {
     message: MessageArg,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let name = args.name.get()?;
     let target = names::name(&args.target)?;
     let config = context.config()?;

@@ -15,7 +15,7 @@ use crate::parse::layout;
 #[command(after_help = "Examples:
   titan create host --name tim-pi --labels name=tim-pi,platform=kubernetes
   titan create host store-7 --labels region=eu --runtime docker --folder eu --value site=7")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
     #[command(flatten)]
@@ -47,7 +47,7 @@ enum Runtime {
     External,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let object = ObjectRef::Host(args.name.get()?);
     let runtime = args.runtime.and_then(|runtime| runtime.to_possible_value());
     let scaffold = Scaffold::new(object.clone())

@@ -20,7 +20,7 @@ use crate::git::FleetRepository;
 use crate::model::{Labels, ObjectRef};
 
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Something that accepts workloads: a cluster, a Docker machine, a device
     Host(host::Args),
     /// A tenant: owns workloads, targets and deployments
@@ -36,7 +36,7 @@ pub enum Command {
     Deployment(deployment::Args),
 }
 
-pub fn run(command: &Command, context: &Context) -> Result<Exit> {
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
     match command {
         Command::Host(args) => host::run(args, context),
         Command::Workspace(args) => workspace::run(args, context),
@@ -88,7 +88,7 @@ impl ValueArgs {
 }
 
 /// Reads a file of values.
-pub fn values_file(file: &std::path::Path) -> Result<Value> {
+pub(crate) fn values_file(file: &std::path::Path) -> Result<Value> {
     let shown = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::no(format!("cannot read `{shown}`: {error}")))?;
@@ -102,14 +102,14 @@ pub fn values_file(file: &std::path::Path) -> Result<Value> {
 
 /// `-m`.
 #[derive(Debug, Clone, ClapArgs)]
-pub struct MessageArg {
+pub(crate) struct MessageArg {
     /// Message of the commit
     #[arg(long, short, value_name = "TEXT")]
-    pub message: Option<String>,
+    pub(crate) message: Option<String>,
 }
 
 impl MessageArg {
-    pub fn or(&self, default: String) -> String {
+    pub(crate) fn or(&self, default: String) -> String {
         self.message.clone().unwrap_or(default)
     }
 }

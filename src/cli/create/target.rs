@@ -15,7 +15,7 @@ use crate::model::Selector;
   titan create target tim-pi --labels name=tim-pi
   titan create target canaries --workspace iot --selector 'ring=canary,region in (eu,us)'
   titan create target everywhere --all")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
     /// Labels that a host must have
@@ -33,7 +33,7 @@ pub struct Args {
     message: MessageArg,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let mut selector = match &args.selector {
         Some(text) => selector::parse(text)?,
         None => Selector::default(),

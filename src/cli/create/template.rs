@@ -22,7 +22,7 @@ Examples:
   titan create template device-service -f ./device-service
   titan create template device-service -f ./device-service --replace -m 'add a readiness probe'"
 )]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
     /// Folder of the template's files
@@ -44,7 +44,7 @@ pub struct Args {
     message: MessageArg,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let object = names::template(args.workspace.given()?, args.name.get()?);
     let folder = object::folder(&object).expect("a template has a folder");
     let mut files = match &args.file {

@@ -12,7 +12,7 @@ use crate::model::{Name, ObjectRef};
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:
   titan create workload temperature-sensor --repo https://github.com/timfpark/temp-sensor --workspace iot")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
     /// The workload's own source repository
@@ -32,7 +32,7 @@ pub struct Args {
     message: MessageArg,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let workspace = args.workspace.or_default()?;
     let scaffold = Scaffold::new(names::workload(workspace.clone(), args.name.get()?))
         .labels(args.labels.get()?)

@@ -14,7 +14,7 @@ use crate::model::ObjectRef;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:
   titan create workspace iot --hosts 'platform=kubernetes,region in (eu,us)' --value team=iot")]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub struct Args {
     message: MessageArg,
 }
 
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let hosts = args.hosts.as_deref().map(selector::parse).transpose()?;
     let hosts: Option<Value> = hosts.map(|hosts| serde_json::to_value(&hosts)).transpose()?;
     let scaffold = Scaffold::new(ObjectRef::Workspace(args.name.get()?))

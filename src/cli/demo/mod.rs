@@ -26,7 +26,7 @@ use world::World;
 Examples:
   titan demo
   titan demo --keep /tmp/demo    leave everything there, to look around in")]
-pub struct Args {
+pub(super) struct Args {
     /// Work in this folder (it must be empty or new) and leave it
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -41,7 +41,7 @@ const DEPLOYMENT_FILE: &str = "workspaces/stores/workloads/price-labels/deployme
 
 /// # Errors
 /// When a stage does not end as it should; then the logs' last lines are shown.
-pub fn run(args: &Args, context: &Context) -> Result<Exit> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let temporary = match &args.keep {
         Some(_) => None,
         None => Some(tempfile::tempdir().context("cannot make a temporary folder")?),
