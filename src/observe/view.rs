@@ -201,3 +201,31 @@ impl Scope {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+    use crate::observe::fold::{self, Delivery, Origin};
+
+    #[test]
+    fn the_worst_assignment_decides() {
+        let (id, time) = (Revision::NONE, Timestamp::UNIX_EPOCH);
+        let origin = Origin { source: id, rendered: id, committed: time, published: time };
+        let name = "iot/sensor/prod@a".parse().unwrap();
+        let wish = |delivery| fold::desire(None, &name, None, origin, delivery, time).unwrap();
+        assert_eq!(Verdict::of(&wish(Delivery::External)), Verdict::Deployed);
+        for phase in Phase::ALL {
+            let expected = match phase {
+                Phase::Deployed | Phase::Removed => Verdict::Deployed,
+                Phase::Degraded | Phase::Failed | Phase::Stalled => Verdict::Failed,
+                _ => Verdict::Pending,
+            };
+            let status = AssignmentStatus { phase, ..wish(Delivery::Agent) };
+            assert_eq!(Verdict::of(&status), expected, "{phase}");
+        }
+        assert_eq!(Verdict::worst([]), Verdict::Deployed);
+        let mixed = [Verdict::Pending, Verdict::Failed, Verdict::Held, Verdict::Deployed];
+        assert_eq!(Verdict::worst(mixed), Verdict::Failed);
+    }
+}

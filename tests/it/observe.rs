@@ -343,6 +343,29 @@ fn a_push_that_loses_is_redone_on_top() {
 }
 
 #[test]
+fn what_another_controller_saw_go_is_gone() {
+    let (world, source) = started();
+    let (mut one, mut two) = (world.load(10), world.load(10));
+    world.reconcile(&mut one, source, 10);
+    hear(&mut one, &world.report(1, Phase::Deployed), 11);
+    world.flush(&mut one, 11).expect("a commit");
+    world.reconcile(&mut two, source, 11);
+    assert_eq!(world.flush(&mut two, 11), None);
+    let last = world.source(&[("workspaces/iot/x", "")], 20);
+    world.render(last, &[("hosts/a/iot", "")], 20);
+    for ledger in [&mut one, &mut two] {
+        world.reconcile(ledger, last, 21);
+        world.flush(ledger, 21);
+    }
+    assert_eq!(world.phase(A), Some(Phase::Removing));
+    hear(&mut one, &HostReport { sequence: 2, ..empty_report() }, 22);
+    world.flush(&mut one, 22).expect("a commit");
+    assert_eq!(world.flush(&mut two, 23), None);
+    assert_eq!((world.phase(A), two.assignment(&assignment(A))), (None, None));
+    assert_eq!(two.fleet().expect("a fleet").assignments, 0);
+}
+
+#[test]
 fn a_host_that_is_heard_elsewhere_stays_online() {
     let (world, source) = started();
     let mut hearing = world.load(10);
@@ -419,6 +442,7 @@ fn a_moved_host_takes_its_files_along() {
         ["diagnostics.yaml", "fleet.yaml", "hosts/eu/a.yaml", "hosts/eu/a/iot/sensor/prod.yaml"];
     assert_eq!(files, expected);
     assert_eq!(world.phase(A), Some(Phase::Deployed), "the same content in another folder");
+    assert_eq!(world.trace(next).assignments, [], "it changed for nobody");
 }
 
 #[test]
@@ -529,6 +553,14 @@ fn a_trace_names_what_is_held() {
     world.held.clear();
     world.reconcile(&mut ledger, fixed, 31);
     world.flush(&mut ledger, 31).expect("a commit");
+    assert_eq!(world.trace(broken).verdict, Verdict::Deployed);
+
+    // Broken again, by somebody else.
+    let again = world.source(&[(file, "\ty")], 40);
+    world.held.insert("deployment iot/sensor/prod".into(), format!("{file}:1:1: a tab"));
+    world.reconcile(&mut ledger, again, 41);
+    world.flush(&mut ledger, 41).expect("a commit");
+    assert_eq!(world.trace(again).verdict, Verdict::Held);
     assert_eq!(world.trace(broken).verdict, Verdict::Deployed);
 }
 
