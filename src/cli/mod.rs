@@ -15,6 +15,7 @@ mod create;
 mod delete;
 mod demo;
 mod describe;
+mod diagnostics;
 mod exit;
 mod get;
 mod help;

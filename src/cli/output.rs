@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use super::diagnostics;
 use crate::change::edit::yaml;
 use crate::model::Diagnostic;
 
@@ -112,11 +113,9 @@ impl Output {
 
     /// Shows problems as a compiler does.
     pub(crate) fn diagnostics(&self, diagnostics: &[Diagnostic]) {
-        for diagnostic in diagnostics {
-            self.say(&diagnostic.to_string());
-            if let Some(fix) = &diagnostic.fix {
-                self.say(&format!("  {HINT}fix:{HINT:#} {fix}"));
-            }
+        let text = diagnostics::render(diagnostics, true);
+        if !text.is_empty() {
+            self.say(text.trim_end());
         }
     }
 
