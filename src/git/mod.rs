@@ -17,6 +17,7 @@
 mod commit;
 mod error;
 mod fleet;
+mod index;
 mod lock;
 mod process;
 mod read;

@@ -220,6 +220,7 @@ fn unreachable_remotes_are_named_without_secrets() {
     ] {
         let error = open(url).expect_err("refused");
         assert!(matches!(&error, GitError::Url(found) if *found == expected), "{url}: {error:?}");
+        assert_eq!(error.code(), Some("git/url"), "{url}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
@@ -510,6 +511,7 @@ fn branch_names_follow_gits_rules() {
         assert!(!valid_branch_name(bad), "{bad}");
         let error = repository.branch(bad).expect_err("refused");
         assert!(matches!(error, GitError::BranchName { .. }), "{bad}: {error:?}");
+        assert_eq!(error.code(), Some("git/ref"), "{bad}");
     }
 }
 
@@ -925,4 +927,38 @@ fn a_refused_push_is_the_operators_to_fix() {
     assert_eq!(error.recovery(), Recovery::Fix, "{error}");
     assert!(error.to_string().contains("protected branch"), "{error}");
     assert_eq!(head(dir.path(), "main"), first.to_string());
+}
+
+#[test]
+fn a_checkout_stays_clean_when_its_branch_moves() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    git(dir, &["init", "-q", "."]);
+    for name in ["old.yaml", "changed.yaml"] {
+        std::fs::write(dir.join(name), "1").expect("written");
+    }
+    git(dir, &["add", "."]);
+    git(dir, &["commit", "-q", "-m", "x"]);
+    let repository = Repository::open(dir).expect("opened");
+    let first = repository.resolve("main").expect("a commit");
+    let base = repository.commit(first).expect("read").tree;
+    let mut edit = TreeEdit::new(&repository, Some(base));
+    edit.remove(&path("old.yaml")).expect("removed");
+    edit.put(&path("changed.yaml"), b"2").expect("put");
+    edit.put(&path("-new/file.yaml"), b"3").expect("put");
+    let tree = edit.write().expect("written");
+    let second = commit_tree(&repository, first, tree);
+    repository.advance("main", Some(first), second).expect("moved");
+    std::fs::remove_file(dir.join("old.yaml")).expect("removed");
+    std::fs::write(dir.join("changed.yaml"), "2").expect("written");
+    std::fs::create_dir(dir.join("-new")).expect("made");
+    std::fs::write(dir.join("-new/file.yaml"), "3").expect("written");
+    let changes = ["old.yaml", "changed.yaml", "-new/file.yaml"].map(|name| {
+        let entry = repository.entry(tree, &path(name)).expect("read");
+        (path(name), entry.map(|entry| entry.id))
+    });
+    repository.stage(&changes).expect("staged");
+    assert_eq!(git(dir, &["status", "--porcelain"]), "");
+    // People find the move in the reflog, too.
+    assert_eq!(git(dir, &["reflog", "-1", "--format=%H %gs", "main"]), format!("{second} x"));
 }
