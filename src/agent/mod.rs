@@ -17,6 +17,7 @@ mod pull;
 mod reporter;
 mod state;
 mod view;
+mod work;
 
 #[cfg(test)]
 mod tests;
