@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One loop owns all state and makes one pass after the other; the reporters only look at the newest
-//! [`view`]. While Git is away, the host is held at the last desired state from the copies in the
+//! view. While Git is away, the host is held at the last desired state from the copies in the
 //! state directory; while the controller is away, the difference to what it knows waits for it.
 
 mod client;
