@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One loop owns all state and makes one pass after the other; the reporters only look at the newest
-//! [`view`]. While Git is away, the host is held at the last desired state from the copies in the
+//! view. While Git is away, the host is held at the last desired state from the copies in the
 //! state directory; while the controller is away, the difference to what it knows waits for it.
 
 mod client;
@@ -17,6 +17,7 @@ mod pull;
 mod reporter;
 mod state;
 mod view;
+mod work;
 
 #[cfg(test)]
 mod tests;

@@ -10,11 +10,9 @@ use tokio::time::Instant;
 use super::pull::{Pull, PullError, Seen};
 use super::state::State;
 use super::view::{self, Failure, Memory, View};
+use super::work::{Done, work};
 use super::{Config, Summary, now, random};
-use crate::deliver::{
-    Backoff, Cause, Change, DeliverError, Delivery, Desired, HookCall, HookError, PendingHook,
-    Runtime, clean,
-};
+use crate::deliver::{Backoff, Cause, Change, DeliverError, Delivery, Desired, Runtime, clean};
 use crate::model::{DeploymentRef, Phase, Revision, TreeId};
 
 /// A pass that takes longer says that it is under way.
@@ -58,15 +56,6 @@ struct Retry {
     tree: Option<TreeId>,
     backoff: Backoff,
     due: Instant,
-}
-
-/// What became of the changes.
-#[derive(Debug, Default)]
-struct Done {
-    failed: BTreeMap<DeploymentRef, DeliverError>,
-    hook: Option<Result<(), HookError>>,
-    /// The state could not be written down.
-    state: Option<DeliverError>,
 }
 
 fn backoff() -> Backoff {
@@ -346,63 +335,6 @@ fn desired(seen: &Seen, last: Option<&Desired>) -> Desired {
             assignments: seen.assignments.clone(),
         },
     }
-}
-
-async fn work<R: Runtime>(
-    config: &Config,
-    delivery: &mut Delivery<R>,
-    desired: &Desired,
-    changes: &[Change],
-) -> Done {
-    let mut done = Done::default();
-    if !changes.is_empty() {
-        if let Err(error) = delivery.begin(desired, changes) {
-            done.state = Some(error);
-            return done;
-        }
-        let mut hook = delivery.inventory().hook.clone().unwrap_or_default();
-        for change in changes {
-            let deployment = change.deployment();
-            match delivery.carry_out(change, desired, now).await {
-                Err(error) => {
-                    done.failed.insert(deployment.clone(), error);
-                }
-                Ok(()) if matches!(change, Change::Remove { .. }) => {
-                    hook.changed.remove(deployment);
-                    hook.removed.insert(deployment.clone());
-                }
-                Ok(()) => {
-                    hook.removed.remove(deployment);
-                    hook.changed.insert(deployment.clone());
-                }
-            }
-        }
-        let needed = config.hook.is_some() && hook != PendingHook::default();
-        if !needed {
-            delivery.deployed(now());
-        }
-        if let Err(error) = delivery.settle(needed.then_some(hook)) {
-            done.state = Some(error);
-            return done;
-        }
-    }
-    let Some(changes) = delivery.inventory().hook.clone() else { return done };
-    let call = HookCall {
-        host: config.host.clone(),
-        dest: config.dest.clone(),
-        rendered: Some(desired.rendered),
-        changes,
-    };
-    let result = match &config.hook {
-        Some(hook) => hook.run(&call).await,
-        None => Ok(()),
-    };
-    if result.is_ok() {
-        delivery.deployed(now());
-        done.state = delivery.settle(None).err();
-    }
-    done.hook = Some(result);
-    done
 }
 
 fn tree(change: &Change) -> Option<TreeId> {

@@ -82,13 +82,25 @@ impl Pull {
     }
 
     /// Reads the host's folder at the head of the rendered branch. After an error the repository is
-    /// opened anew: it may have been replaced.
+    /// opened anew: it may have been replaced, or another one been found in its place.
     pub(super) fn look(&mut self, lowest: u64) -> Result<Arc<Seen>, PullError> {
         let seen = self.try_look(lowest);
-        if let Err(PullError::Git(_)) = seen {
-            self.source = None;
+        match &seen {
+            Err(PullError::Git(error)) => self.reopen(matches!(error, GitError::Object { .. })),
+            Err(PullError::NoBranch { .. }) => self.reopen(false),
+            _ => {}
         }
         seen
+    }
+
+    /// Lets go of the repository. The clone of a remote that is `damaged` is made again.
+    fn reopen(&mut self, damaged: bool) {
+        let source = self.source.take();
+        if let (true, Some(Source::Remote(fleet))) = (damaged, source)
+            && let Err(error) = fleet.repair()
+        {
+            tracing::warn!(%error, "cannot repair the clone");
+        }
     }
 
     fn try_look(&mut self, lowest: u64) -> Result<Arc<Seen>, PullError> {

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod agent;
 mod git;
 mod observe;
 mod scenario;
