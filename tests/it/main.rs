@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod examples;
 mod git;
 mod observe;
 mod scenario;
