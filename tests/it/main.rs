@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod agent;
+mod examples;
 mod git;
 mod observe;
 mod scenario;
