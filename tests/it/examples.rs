@@ -31,6 +31,12 @@ fn check(name: &str, files: &[SourceFile]) -> (Fleet, Evaluation) {
     assert_eq!(found, Vec::<String>::new(), "{name}");
     assert_eq!(evaluation.held, BTreeMap::new(), "{name}");
     assert!(evaluation.schedule.unplaced.is_empty(), "{name}: {:?}", evaluation.schedule.unplaced);
+    for (assignment, manifests) in &evaluation.manifests {
+        for (path, bytes) in &manifests.files {
+            let blank = bytes.iter().all(u8::is_ascii_whitespace);
+            assert!(!blank, "{name}: `{path}` of {assignment} is empty");
+        }
+    }
     (parsed.fleet, evaluation)
 }
 
@@ -129,7 +135,41 @@ fn tim_pi_runs_the_sensor() {
     insta::assert_snapshot!(placement(&evaluation), @"default/temperature-sensor/prod: tim-pi");
     let files = files(&evaluation, "default/temperature-sensor/prod@tim-pi");
     assert_eq!(files.keys().collect::<Vec<_>>(), ["deployment.yaml", "service.yaml"]);
-    insta::assert_snapshot!(files["deployment.yaml"], @"");
+    insta::assert_snapshot!(files["deployment.yaml"], @r#"
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: temperature-sensor-prod
+      namespace: "default"
+      labels:
+        app.kubernetes.io/name: "temperature-sensor"
+        app.kubernetes.io/instance: "temperature-sensor-prod"
+    spec:
+      replicas: 1
+      selector:
+        matchLabels:
+          app.kubernetes.io/instance: "temperature-sensor-prod"
+      template:
+        metadata:
+          labels:
+            app.kubernetes.io/name: "temperature-sensor"
+            app.kubernetes.io/instance: "temperature-sensor-prod"
+        spec:
+          containers:
+            - name: app
+              image: "registry.example/timfpark/temp-sensor:1.4.2"
+              env:
+                - name: HOST_NAME
+                  value: "tim-pi"
+              ports:
+                - name: http
+                  containerPort: 8080
+              readinessProbe:
+                httpGet: {path: "/healthz", port: http}
+              resources:
+                requests: {cpu: 50m, memory: 64Mi}
+                limits: {memory: 128Mi}
+    "#);
 }
 
 /// The folder that `titan create template` takes gives the template of the finished repository, and
@@ -157,8 +197,7 @@ fn the_device_service_is_tim_pis_template() {
         }
     }
     let (_, evaluation) = check("without values", &source);
-    let deployment =
-        file(&evaluation, "default/temperature-sensor/prod@tim-pi", "deployment.yaml");
+    let deployment = file(&evaluation, "default/temperature-sensor/prod@tim-pi", "deployment.yaml");
     assert!(deployment.contains("image: \"registry.example/temperature-sensor:latest\"\n"));
 }
 
@@ -178,7 +217,17 @@ fn the_retailer_has_what_its_readme_says() {
         let folder = object.path.as_str().split('/').nth(1).expect("a region");
         assert_eq!(label(host.as_str(), "region"), folder, "{host}");
     }
-    insta::assert_snapshot!(placement(&evaluation), @"");
+    insta::assert_snapshot!(placement(&evaluation), @r"
+    payments/payments-gateway/canary: chicago-cluster
+    payments/payments-gateway/prod: austin-cluster, berlin-cluster, frankfurt-cluster, singapore-cluster
+    stores/inventory-sync/canary: austin-store
+    stores/inventory-sync/prod: berlin-store, osaka-store
+    stores/price-labels/prod: austin-shelf, berlin-shelf, osaka-shelf
+    stores/telemetry-agent/prod: austin-store, berlin-store, osaka-store
+    web/loyalty-api/prod: chicago-cluster, frankfurt-cluster
+    web/storefront/canary: chicago-cluster
+    web/storefront/prod: austin-cluster, berlin-cluster, frankfurt-cluster, singapore-cluster
+    ");
     let loyalty = "web/loyalty-api/prod".parse().expect("a deployment's name");
     let regions = evaluation.schedule.recorded.of(&loyalty).iter();
     let regions: std::collections::BTreeSet<_> =
@@ -186,19 +235,188 @@ fn the_retailer_has_what_its_readme_says() {
     assert_eq!(regions.len(), 2, "two replicas in two regions");
 }
 
+/// A host of the early ring in the region apac.
+const EARLY: &str = "web/storefront/prod@singapore-cluster";
+
 #[test]
-fn the_retailers_manifests_follow_overrides() {
+fn the_retailers_clusters_get_what_their_region_and_ring_say() {
     let (_, evaluation) = load("examples/retail");
-    let early = "web/storefront/prod@singapore-cluster";
-    insta::assert_snapshot!(file(&evaluation, early, "configmap.yaml"), @"");
-    insta::assert_snapshot!(file(&evaluation, early, "deployment.yaml"), @"");
-    insta::assert_snapshot!(file(&evaluation, early, "ingress.yaml"), @"");
+    insta::assert_snapshot!(file(&evaluation, EARLY, "configmap.yaml"), @r#"
+    apiVersion: v1
+    kind: ConfigMap
+    metadata:
+      name: storefront-prod
+      namespace: "web"
+      labels:
+        app.kubernetes.io/name: "storefront"
+        app.kubernetes.io/instance: "storefront-prod"
+        app.kubernetes.io/part-of: "web"
+        app.kubernetes.io/managed-by: titan
+    data:
+      LOG_LEVEL: "info"
+      REGION: "apac"
+      SITE: "singapore"
+      TZ: "Asia/Singapore"
+      CACHE_SECONDS: "300"
+      CATALOG_URL: "https://catalog.retail.example"
+    "#);
+    insta::assert_snapshot!(file(&evaluation, EARLY, "service.yaml"), @r#"
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: storefront-prod
+      namespace: "web"
+      labels:
+        app.kubernetes.io/name: "storefront"
+        app.kubernetes.io/instance: "storefront-prod"
+        app.kubernetes.io/part-of: "web"
+        app.kubernetes.io/managed-by: titan
+    spec:
+      selector:
+        app.kubernetes.io/instance: "storefront-prod"
+      ports:
+        - {name: http, port: 80, targetPort: http}
+    ---
+    apiVersion: networking.k8s.io/v1
+    kind: Ingress
+    metadata:
+      name: storefront-prod
+      namespace: "web"
+      labels:
+        app.kubernetes.io/name: "storefront"
+        app.kubernetes.io/instance: "storefront-prod"
+        app.kubernetes.io/part-of: "web"
+        app.kubernetes.io/managed-by: titan
+    spec:
+      ingressClassName: "nginx"
+      rules:
+        - host: "shop.sin.retail.example"
+          http:
+            paths:
+              - path: /
+                pathType: Prefix
+                backend:
+                  service:
+                    name: storefront-prod
+                    port: {name: http}
+    "#);
+}
+
+#[test]
+fn the_retailers_pods_are_probed_and_bounded() {
+    let (_, evaluation) = load("examples/retail");
+    insta::assert_snapshot!(file(&evaluation, EARLY, "deployment.yaml"), @r#"
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: storefront-prod
+      namespace: "web"
+      labels:
+        app.kubernetes.io/name: "storefront"
+        app.kubernetes.io/instance: "storefront-prod"
+        app.kubernetes.io/part-of: "web"
+        app.kubernetes.io/managed-by: titan
+    spec:
+      replicas: 2
+      selector:
+        matchLabels:
+          app.kubernetes.io/instance: "storefront-prod"
+      template:
+        metadata:
+          labels:
+            app.kubernetes.io/name: "storefront"
+            app.kubernetes.io/instance: "storefront-prod"
+            app.kubernetes.io/part-of: "web"
+            app.kubernetes.io/managed-by: titan
+          annotations:
+            # Pods start anew when their configuration changes.
+            retail.example/config: "{\"config\":{\"CACHE_SECONDS\":300,\"CATALOG_URL\":\"https://catalog.retail.example\"},\"logLevel\":\"info\"}"
+        spec:
+          securityContext:
+            runAsNonRoot: true
+            seccompProfile: {type: RuntimeDefault}
+          containers:
+            - name: app
+              image: "registry.example/retail/storefront:2.14.4"
+              ports:
+                - {name: http, containerPort: 8080}
+              envFrom:
+                - configMapRef: {name: storefront-prod}
+              startupProbe:
+                httpGet: {path: "/healthz", port: http}
+                failureThreshold: 30
+                periodSeconds: 2
+              readinessProbe:
+                httpGet: {path: "/healthz", port: http}
+              livenessProbe:
+                httpGet: {path: "/healthz", port: http}
+                periodSeconds: 20
+              resources: {"limits":{"memory":"256Mi"},"requests":{"cpu":"100m","memory":"128Mi"}}
+              securityContext:
+                allowPrivilegeEscalation: false
+                readOnlyRootFilesystem: true
+                capabilities: {drop: [ALL]}
+    "#);
+}
+
+#[test]
+fn the_retailers_stores_get_compose_files_and_settings() {
+    let (_, evaluation) = load("examples/retail");
     let store = files(&evaluation, "stores/inventory-sync/prod@osaka-store");
     assert_eq!(store.keys().collect::<Vec<_>>(), [".env", "compose.yaml", "healthcheck.sh"]);
-    insta::assert_snapshot!(store["compose.yaml"], @"");
-    insta::assert_snapshot!(store[".env"], @"");
+    insta::assert_snapshot!(store["compose.yaml"], @r#"
+    name: inventory-sync-prod
+    services:
+      app:
+        image: "registry.example/retail/inventory-sync:3.0.4"
+        restart: unless-stopped
+        env_file: .env
+        mem_limit: "256m"
+        ports:
+          - "127.0.0.1:8090:8090"
+        volumes:
+          - ./healthcheck.sh:/healthcheck.sh:ro
+          - "data1:/var/lib/inventory"
+        healthcheck:
+          test: [CMD, sh, /healthcheck.sh]
+          interval: 30s
+          timeout: 5s
+          retries: 3
+          start_period: 20s
+        labels:
+          dev.titan.workload: "stores/inventory-sync"
+          dev.titan.deployment: "prod"
+    volumes:
+      data1: {}
+    "#);
+    insta::assert_snapshot!(store[".env"], @r"
+    # For `inventory-sync` on osaka-store.
+    PORT=8090
+    REGION=apac
+    STORE_ID=5127
+    TZ=Asia/Tokyo
+    HEADQUARTERS=https://hq.retail.example
+    SYNC_SECONDS=600
+    ");
     let shelf = "stores/price-labels/prod@berlin-shelf";
-    insta::assert_snapshot!(file(&evaluation, shelf, "config.toml"), @"");
+    insta::assert_snapshot!(file(&evaluation, shelf, "config.toml"), @r#"
+    # price-labels on berlin-shelf (berlin); the device reads it anew when it changes.
+    version = "2.0.3"
+    source = "https://prices.retail.example/v3"
+    refresh_seconds = 60
+
+    [store]
+    id = 1204
+    currency = "EUR"
+    shelves = ["dairy","bakery"]
+
+    [radio]
+    channel = 11
+
+    [display]
+    template = "bold"
+    show_unit_price = true
+    "#);
 }
 
 /// A workspace's template that extends the shared one of the same name has that one's files and its own.
@@ -210,6 +428,30 @@ fn the_retailers_payments_are_stricter() {
     let more: Vec<_> = payments.keys().filter(|path| !shared.contains_key(*path)).collect();
     assert_eq!(more, ["network-policy.yaml", "pod-disruption-budget.yaml"]);
     assert!(shared.keys().all(|path| payments.contains_key(path)));
-    assert_eq!(payments["ingress.yaml"].trim(), "", "payments are not reached from outside");
-    insta::assert_snapshot!(payments["network-policy.yaml"], @"");
+    assert!(shared["service.yaml"].contains("kind: Ingress"));
+    assert!(!payments["service.yaml"].contains("kind: Ingress"), "not reached from outside");
+    insta::assert_snapshot!(payments["network-policy.yaml"], @r#"
+    apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata:
+      name: payments-gateway-prod
+      namespace: "payments"
+      labels:
+        app.kubernetes.io/name: "payments-gateway"
+        app.kubernetes.io/instance: "payments-gateway-prod"
+        app.kubernetes.io/part-of: "payments"
+        app.kubernetes.io/managed-by: titan
+    spec:
+      podSelector:
+        matchLabels:
+          app.kubernetes.io/instance: "payments-gateway-prod"
+      policyTypes: [Ingress]
+      ingress:
+        - from:
+            - namespaceSelector:
+                matchLabels:
+                  kubernetes.io/metadata.name: "web"
+          ports:
+            - port: http
+    "#);
 }
