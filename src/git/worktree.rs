@@ -64,18 +64,6 @@ impl Repository {
         Self::open(path)
     }
 
-    /// Makes a repository without a worktree in `path`.
-    ///
-    /// # Errors
-    /// When `git init` fails.
-    pub fn init_bare(path: &Path, branch: &str) -> Result<Self, GitError> {
-        let folder = path.parent().unwrap_or(path);
-        let mut command = git(folder);
-        command.args(["init", "--quiet", "--bare", "--initial-branch", branch, "--"]).arg(path);
-        run(&mut command, "init")?;
-        Self::open(path)
-    }
-
     fn run_in_worktree(&self, arguments: &[&str]) -> Result<String, GitError> {
         let folder = self.worktree().unwrap_or_else(|| self.git_dir());
         let mut command = git(folder);

@@ -1,8 +1,8 @@
 //! The one integration test binary.
 
+mod agent;
 mod architecture;
 mod bad_input;
-mod agent;
 mod examples;
 mod git;
 mod observe;

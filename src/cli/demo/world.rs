@@ -36,7 +36,7 @@ impl World {
         let empty = fs::read_dir(folder)?.next().is_none();
         ensure!(empty, "`{}` is not empty", folder.display());
         let fleet = folder.join("fleet.git");
-        let git = Repository::init_bare(&fleet, "main")?;
+        let git = Repository::create_bare(&fleet, "main")?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let folder = folder.to_owned();
         Ok(Self { folder, fleet, git, hosts: Vec::new(), address, children: Vec::new() })
