@@ -51,6 +51,10 @@ async fn accept<B: Buf>(
     let snapshot = Arc::clone(&context.snapshot.borrow());
     let limits = &snapshot.limits;
     let length = check_length(headers, limits)?;
+    if !snapshot.ready {
+        // Before the first pass nobody knows which hosts there are.
+        return Err(Refused::Busy);
+    }
     authenticate(&snapshot, host, headers)?;
     context.rates.take(host, &snapshot, Instant::now()).map_err(|wait| Refused::TooOften {
         limit: limits.reports_per_minute,

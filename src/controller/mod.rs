@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::git::{self, FleetRepository};
 use crate::observe::{Snapshot, Submission};
@@ -87,7 +87,7 @@ pub async fn run(
             Event::Due => {}
             Event::Shutdown => break,
         }
-        state.settle(Instant::now()).await;
+        state.settle().await;
     }
     state.finish().await;
 }

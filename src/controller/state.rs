@@ -33,6 +33,7 @@ pub(super) struct State {
     /// A sign came while a pass was under way.
     look_again: bool,
     next_look: Instant,
+    started: Instant,
     flushed: Option<Instant>,
     /// Faults in a row, of passes and of flushes.
     faults: u32,
@@ -69,6 +70,7 @@ impl State {
             pass: None,
             look_again: false,
             next_look: Instant::now(),
+            started: Instant::now(),
             flushed: None,
             faults: 0,
             flush_faults: 0,
@@ -162,9 +164,9 @@ impl State {
     }
 
     /// Lets time do its work, and writes what is due.
-    pub(super) async fn settle(&mut self, now: Instant) {
+    pub(super) async fn settle(&mut self) {
         self.ledger.tick(Timestamp::now());
-        if self.ledger.is_dirty() && self.flush_at() <= now {
+        if self.ledger.is_dirty() && self.flush_at() <= Instant::now() {
             self.flush().await;
         }
     }
@@ -225,7 +227,7 @@ impl State {
     fn flush_at(&self) -> Instant {
         let flush = self.config.flush.unwrap_or(self.settings.limits.status_flush.duration());
         let pause = if self.flush_faults == 0 { flush } else { flush.max(wait(self.flush_faults)) };
-        self.flushed.map_or_else(Instant::now, |at| at + pause)
+        self.flushed.map_or(self.started, |at| at + pause)
     }
 
     fn poll(&self) -> Duration {

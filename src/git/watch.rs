@@ -1,6 +1,9 @@
 //! Noticing that a branch moved.
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::CreateKind};
 
 use super::{GitError, Repository};
 
@@ -10,6 +13,9 @@ pub struct Watch {
     _watcher: RecommendedWatcher,
 }
 
+/// A folder is watched only a little after it was made: what came into it before is looked for then.
+const NEW_FOLDER: Duration = Duration::from_millis(100);
+
 /// Calls `notify` soon after any ref of the repository may have moved (also when refs are packed).
 /// A hint only: it may come too often or, on some file systems, not at all.
 ///
@@ -17,14 +23,23 @@ pub struct Watch {
 /// When the operating system has no watches left.
 pub fn watch(
     repository: &Repository,
-    notify: impl Fn() + Send + 'static,
+    notify: impl Fn() + Send + Sync + 'static,
 ) -> Result<Watch, GitError> {
     let failed =
         |error: notify::Error| GitError::Gix { action: "watch refs", source: Box::new(error) };
+    let notify = Arc::new(notify);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading refs must not be taken for a change of them. An error means that events were lost.
-        if event.map_or(true, |event| !event.kind.is_access()) {
-            notify();
+        if event.as_ref().is_ok_and(|event| event.kind.is_access()) {
+            return;
+        }
+        notify();
+        if event.is_ok_and(|event| event.kind == EventKind::Create(CreateKind::Folder)) {
+            let again = Arc::clone(&notify);
+            std::thread::spawn(move || {
+                std::thread::sleep(NEW_FOLDER);
+                again();
+            });
         }
     })
     .map_err(failed)?;
