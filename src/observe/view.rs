@@ -214,7 +214,7 @@ mod tests {
         let origin = Origin { source: id, rendered: id, committed: time, published: time };
         let name = "iot/sensor/prod@a".parse().unwrap();
         let wish = |delivery| fold::desire(None, &name, None, origin, delivery, time).unwrap();
-        assert_eq!(Verdict::of(&wish(Delivery::External)), Verdict::Deployed);
+        assert_eq!(Verdict::of(&wish(Delivery::External)), Verdict::Unreported);
         for phase in Phase::ALL {
             let expected = match phase {
                 Phase::Deployed | Phase::Removed => Verdict::Deployed,
