@@ -12,6 +12,7 @@ mod context;
 mod create;
 mod delete;
 mod describe;
+mod diagnostics;
 mod exit;
 mod get;
 mod help;
@@ -138,6 +139,11 @@ fn told(
     what: &str,
 ) -> anyhow::Result<Exit> {
     let output = &context.output;
+    if output.verbose > 0 {
+        for path in &proposed.changed {
+            output.note(&format!("`{path}`"));
+        }
+    }
     let value = json!({
         "revision": proposed.revision,
         "branch": repository.branch,

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use super::diagnostics;
 use crate::change::edit::yaml;
 use crate::model::Diagnostic;
 
@@ -110,13 +111,12 @@ impl Output {
         }
     }
 
-    /// Shows problems as a compiler does.
-    pub(crate) fn diagnostics(&self, diagnostics: &[Diagnostic]) {
-        for diagnostic in diagnostics {
-            self.say(&diagnostic.to_string());
-            if let Some(fix) = &diagnostic.fix {
-                self.say(&format!("  {HINT}fix:{HINT:#} {fix}"));
-            }
+    /// Shows problems as a compiler does, and counts them.
+    pub(crate) fn diagnostics(&self, found: &[Diagnostic]) {
+        // The stream takes the colours out where they are not wanted.
+        let text = diagnostics::render(found, true);
+        if !text.is_empty() {
+            self.say(text.trim_end());
         }
     }
 
