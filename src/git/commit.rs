@@ -196,6 +196,7 @@ impl Signature {
 /// Subject, body and trailers of a message. As with `git interpret-trailers`, trailers are a last
 /// paragraph of `Key: value` lines alone; lines that begin with a blank continue the one above.
 fn split_message(message: &str) -> (String, String, Vec<(String, String)>) {
+    let message = message.replace("\r\n", "\n");
     let message = message.trim_start_matches('\n');
     let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
     let body = body.trim_matches('\n').to_owned();
@@ -221,4 +222,36 @@ fn read_trailers(paragraph: &str) -> Option<Vec<(String, String)>> {
         trailers.push((key.to_owned(), value.trim().to_owned()));
     }
     Some(trailers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_split_as_git_does() {
+        let check = |message: &str, subject: &str, body: &str, trailers: &[(&str, &str)]| {
+            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            let trailers: Vec<_> = trailers.iter().map(owned).collect();
+            let expected = (subject.to_owned(), body.to_owned(), trailers);
+            assert_eq!(split_message(message), expected, "{message:?}");
+        };
+        check("", "", "", &[]);
+        check("a: b\n", "a: b", "", &[]);
+        check("s\n\nK: v\nK: w: x\n", "s", "K: v\nK: w: x", &[("K", "v"), ("K", "w: x")]);
+        check("s\r\n\r\nb\r\n\r\nK: v\r\n", "s", "b\n\nK: v", &[("K", "v")]);
+        check("s\n\nK: a\n b\n", "s", "K: a\n b", &[("K", "a b")]);
+        check("s\n\nK: v\nprose\n", "s", "K: v\nprose", &[]);
+        check("s\n\n/K: v\n", "s", "/K: v", &[]);
+    }
+
+    #[test]
+    fn signatures_cannot_break_out_of_their_line() {
+        let line = |name: &str, offset| {
+            let email = "a@b>\nparent x".into();
+            Signature { name: name.into(), email, seconds: 7, offset }.line()
+        };
+        assert_eq!(line("Ann", -19_800), "Ann <a@bparent x> 7 -0530");
+        assert_eq!(line(" <A>\0\n ", 3600), "A <a@bparent x> 7 +0100");
+    }
 }

@@ -61,6 +61,20 @@ impl GitError {
         Self::Io { action, path: path.to_owned(), source }
     }
 
+    /// The diagnostic's code, where the error is a mistake in what somebody wrote.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Url(error) => Some(error.code()),
+            Self::BranchName { .. } | Self::BranchClash { .. } => Some("git/ref"),
+            Self::UnknownRevision { .. } => Some("git/revision"),
+            Self::NotARepository { .. } | Self::RefFormat { .. } | Self::ObjectFormat { .. } => {
+                Some("git/repository")
+            }
+            _ => None,
+        }
+    }
+
     /// What a loop does about it.
     #[must_use]
     pub fn recovery(&self) -> Recovery {

@@ -80,6 +80,7 @@ impl FleetRepository {
                 (remote.open()?, Some(Arc::new(remote)))
             }
         };
+        super::lock::clear_temporary_files(&repository);
         let branch = match (branch, &remote) {
             (Some(branch), _) => Some(branch.to_owned()),
             (None, None) => repository.head_branch()?,

@@ -12,6 +12,9 @@ use super::{GitError, Repository};
 /// A younger lock belongs to somebody who is about to finish.
 const STALE: Duration = Duration::from_secs(2);
 
+/// Nobody takes so long to write an object.
+const LEFT: Duration = Duration::from_secs(60);
+
 /// Time between two looks at a lock.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,10 +72,9 @@ pub(super) fn clear(repository: &Repository, locks: &mut [Lock]) -> Result<State
 /// Removes the lock if it is still the file that was looked at. Only titan removes locks of others,
 /// so a lock among titan's processes is enough to never remove the successor of a stale one.
 fn remove(repository: &Repository, lock: &mut Lock) -> Result<bool, GitError> {
-    let guard_path = repository.git_dir().join("titan-locks");
-    let guard = std::fs::File::create(&guard_path)
-        .and_then(|file| file.lock().map(|()| file))
-        .map_err(|source| GitError::io("lock", &guard_path, source))?;
+    let guard = std::fs::File::open(repository.git_dir())
+        .and_then(|folder| folder.lock().map(|()| folder))
+        .map_err(|source| GitError::io("lock", repository.git_dir(), source))?;
     let before = lock.seen.map(|(inode, modified, _)| (inode, modified));
     let there = lock.age().is_some();
     let same = before == lock.seen.map(|(inode, modified, _)| (inode, modified));
@@ -86,6 +88,24 @@ fn remove(repository: &Repository, lock: &mut Lock) -> Result<bool, GitError> {
     }
     drop(guard);
     Ok(!there || same)
+}
+
+/// Removes the temporary files that killed processes left while they wrote objects. gix makes them in
+/// `objects/` and renames them within milliseconds.
+pub(super) fn clear_temporary_files(repository: &Repository) {
+    let Ok(files) = std::fs::read_dir(repository.git_dir().join("objects")) else { return };
+    for file in files.filter_map(Result::ok) {
+        let name = file.file_name();
+        let temporary = name.to_str().and_then(|name| name.strip_prefix(".tmp"));
+        let ours = temporary
+            .is_some_and(|rest| rest.len() == 6 && rest.chars().all(|c| c.is_ascii_alphanumeric()));
+        let age = file.metadata().and_then(|metadata| metadata.modified()).ok();
+        let old = age.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > LEFT);
+        if ours && old {
+            // They only take room: whoever opens the repository next tries again.
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Whether a live process of this machine may have made the lock: one that has it open, or a `git`

@@ -3,6 +3,7 @@
 //! ```text
 //!  FleetRepository ─┬─ Repository ── objects (read, source, tree, commit) and refs (refs, lock): gix
 //!                   └─ Remote ────── clone, fetch, push (remote): git(1) (process)
+//!  HostSource ── one host's folder (sparse): in place, or a partial clone
 //!  watch ── a hint that refs moved: notify
 //! ```
 //!
@@ -16,12 +17,14 @@
 mod commit;
 mod error;
 mod fleet;
+mod index;
 mod lock;
 mod process;
 mod read;
 mod refs;
 mod remote;
 mod source;
+mod sparse;
 mod tree;
 mod watch;
 mod worktree;
@@ -32,5 +35,6 @@ pub use fleet::{FleetRepository, Location, RefUpdate};
 pub use read::{Entry, EntryKind, Repository};
 pub use refs::valid_branch_name;
 pub use source::directory_files;
+pub use sparse::{HostSource, HostView};
 pub use tree::{TreeEdit, empty_tree};
 pub use watch::{Watch, watch};

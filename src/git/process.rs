@@ -82,7 +82,7 @@ pub(super) struct Git {
 #[derive(Debug)]
 pub(super) struct Failure {
     name: String,
-    /// Redacted and shortened.
+    /// What it says, redacted and shortened.
     pub(super) stderr: String,
 }
 
@@ -123,6 +123,12 @@ impl Git {
         self
     }
 
+    /// Sets one more `key=value` of configuration.
+    pub(super) fn config(mut self, setting: &str) -> Self {
+        self.command.args(["-c", setting]);
+        self
+    }
+
     /// Runs it. `options` are titan's own; `arguments` may come from people and follow a `--`.
     ///
     /// # Errors
@@ -153,7 +159,10 @@ impl Git {
         if status.success() {
             return Ok(Ok(stdout));
         }
-        Ok(Err(Failure { name: self.name, stderr: shorten(&redact(&stderr)) }))
+        // `git push --porcelain` tells on stdout which refs were refused, and why.
+        let refused = stdout.lines().filter(|line| line.starts_with("!\t"));
+        let text = refused.chain(stderr.lines()).collect::<Vec<_>>().join("\n");
+        Ok(Err(Failure { name: self.name, stderr: shorten(&redact(&text)) }))
     }
 }
 
@@ -164,8 +173,14 @@ impl From<Failure> for GitError {
     }
 }
 
+const FSCK: &str = "fsck error";
+
 /// What git says, in any version since 2.20, when trying again cannot help.
-const PERMANENT: [&str; 16] = [
+const PERMANENT: [&str; 19] = [
+    "hook declined",
+    "push declined",
+    // `transfer.fsckObjects`: somebody pushed objects that Git itself would not make.
+    FSCK,
     "authentication failed",
     "could not read username",
     "could not read password",
@@ -185,7 +200,9 @@ const PERMANENT: [&str; 16] = [
 ];
 
 /// What git says when the local clone is damaged.
-const DAMAGED: [&str; 11] = [
+const DAMAGED: [&str; 13] = [
+    "bad shallow line",
+    "inflate",
     "not a git repository: '",
     "bad object",
     "corrupt",
@@ -200,6 +217,11 @@ const DAMAGED: [&str; 11] = [
 ];
 
 impl Failure {
+    /// As it stands in a [`GitError::Command`].
+    pub(super) fn new(name: &str, stderr: &str) -> Self {
+        Self { name: name.to_owned(), stderr: stderr.to_owned() }
+    }
+
     fn says(&self, texts: &[&str]) -> bool {
         let stderr = self.stderr.to_ascii_lowercase();
         texts.iter().any(|text| stderr.contains(text))
@@ -211,6 +233,9 @@ impl Failure {
 
     /// Whether throwing away the local clone may help.
     pub(super) fn is_damage(&self) -> bool {
+        if self.says(&[FSCK]) {
+            return false;
+        }
         let stderr = self.stderr.to_ascii_lowercase();
         let own = stderr.split(LINE).filter(|line| !line.starts_with("remote:"));
         own.into_iter().any(|line| DAMAGED.iter().any(|text| line.contains(text)))
@@ -300,7 +325,8 @@ pub(super) fn redact(text: &str) -> String {
 fn shorten(stderr: &str) -> String {
     let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let text = lines.collect::<Vec<_>>().join(LINE);
-    text.chars().filter(|c| !c.is_control()).take(STDERR).collect()
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    clean.take(STDERR).collect()
 }
 
 #[cfg(test)]

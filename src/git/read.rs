@@ -15,6 +15,11 @@ use crate::model::{RepoPath, Revision, TreeId};
 /// An open repository: its object database and refs. Cheap to clone, may be sent to other threads.
 #[derive(Debug, Clone)]
 pub struct Repository {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     inner: ThreadSafeRepository,
     git_dir: PathBuf,
     worktree: Option<PathBuf>,
@@ -84,7 +89,7 @@ impl Repository {
         let git_dir = local.common_dir();
         let git_dir = git_dir.canonicalize().map_err(|e| GitError::io("resolve", git_dir, e))?;
         let worktree = local.workdir().map(Path::to_owned);
-        Ok(Self { inner, git_dir, worktree })
+        Ok(Self { shared: Arc::new(Shared { inner, git_dir, worktree }) })
     }
 
     /// Opens the repository around `path`, as `git` would find it.
@@ -102,18 +107,23 @@ impl Repository {
     /// The directory that holds objects and refs (the common one, for linked worktrees).
     #[must_use]
     pub fn git_dir(&self) -> &Path {
-        &self.git_dir
+        &self.shared.git_dir
+    }
+
+    /// The directory that holds HEAD and the index: for linked worktrees not the common one.
+    pub(super) fn own_git_dir(&self) -> &Path {
+        self.shared.inner.git_dir()
     }
 
     /// The root of the worktree, unless the repository is bare.
     #[must_use]
     pub fn worktree(&self) -> Option<&Path> {
-        self.worktree.as_deref()
+        self.shared.worktree.as_deref()
     }
 
     /// A handle for this thread. It shares all caches but its own buffers.
     pub(super) fn local(&self) -> gix::Repository {
-        self.inner.to_thread_local()
+        self.shared.inner.to_thread_local()
     }
 
     /// The branch that HEAD names, short (`main`), also when it has no commit yet; `None` when detached.

@@ -59,7 +59,7 @@ impl Remote {
 
     /// The clone, up to date.
     pub(super) fn open(&self) -> Result<Repository, GitError> {
-        let _guard = self.guard()?;
+        let _guard = guard(&self.dir)?;
         if self.clone_is_sound() {
             self.fetch_or_repair()?;
         } else {
@@ -70,7 +70,7 @@ impl Remote {
 
     /// Fetches; see [`super::FleetRepository::refresh`].
     pub(super) fn refresh(&self) -> Result<(), GitError> {
-        let _guard = self.guard()?;
+        let _guard = guard(&self.dir)?;
         if Repository::open(&self.dir).is_err() {
             return self.make();
         }
@@ -78,7 +78,7 @@ impl Remote {
     }
 
     pub(super) fn repair(&self) -> Result<(), GitError> {
-        let _guard = self.guard()?;
+        let _guard = guard(&self.dir)?;
         self.make()
     }
 
@@ -90,13 +90,6 @@ impl Remote {
             .lines()
             .find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
         Ok(branch.map(str::to_owned))
-    }
-
-    /// Held while the clone is worked on. The file stays: removing it would let two in.
-    fn guard(&self) -> Result<File, GitError> {
-        let path = self.dir.with_extension("lock");
-        let file = File::create(&path).and_then(|file| file.lock().map(|()| file));
-        file.map_err(|source| GitError::io("lock", &path, source))
     }
 
     /// Whether the clone opens and the commits of its branches can be read.
@@ -111,12 +104,7 @@ impl Remote {
 
     /// Makes the clone, in place of what is there.
     fn make(&self) -> Result<(), GitError> {
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(GitError::io("remove", &self.dir, e));
-            }
-            _ => {}
-        }
+        clear(&self.dir)?;
         Repository::create_bare(&self.dir, "main")?;
         self.fetch()??;
         Ok(())
@@ -267,6 +255,21 @@ impl Remote {
 fn mirror(repository: &Repository, updates: &[RefUpdate]) {
     for update in updates {
         let _ = repository.set_branch(&update.branch, update.new);
+    }
+}
+
+/// Held while the clone in `dir` is worked on. The file stays: removing it would let two in.
+pub(super) fn guard(dir: &Path) -> Result<File, GitError> {
+    let path = dir.with_extension("lock");
+    let file = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    file.map_err(|source| GitError::io("lock", &path, source))
+}
+
+/// Throws the clone in `dir` away.
+pub(super) fn clear(dir: &Path) -> Result<(), GitError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(GitError::io("remove", dir, e)),
+        _ => Ok(()),
     }
 }
 

@@ -173,8 +173,8 @@ fn remove_host(
         return edit.remove(folder);
     }
     edit.remove(&files::marker_path(folder))?;
-    let pairs = previous.trees.keys().filter(|pair| pair.host == *host);
-    pairs.map(|pair| edit.remove(&files::assignment_path(folder, pair))).collect()
+    let mut pairs = previous.trees.keys().filter(|pair| pair.host == *host);
+    pairs.try_for_each(|pair| edit.remove(&files::assignment_path(folder, pair)))
 }
 
 /// Records the hosts chosen for deployments with `replicas`. What is recorded for a deployment that

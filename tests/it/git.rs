@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 use titan::git::{
-    CommitDraft, FleetRepository, GitError, Location, RefUpdate, Repository, Signature, TreeEdit,
-    directory_files, empty_tree, valid_branch_name, watch,
+    CommitDraft, FleetRepository, GitError, HostSource, HostView, Location, RefUpdate, Repository,
+    Signature, TreeEdit, directory_files, empty_tree, valid_branch_name, watch,
 };
 use titan::model::url::UrlError;
-use titan::model::{Content, Limits, Recovery, RepoPath, Revision, Size, SourceFile};
+use titan::model::{Content, Limits, Name, Recovery, RepoPath, Revision, Size, SourceFile, TreeId};
 
 /// Runs the stock `git` without any configuration of this machine; returns what it prints.
 fn git(dir: &Path, args: &[&str]) -> String {
@@ -220,6 +220,7 @@ fn unreachable_remotes_are_named_without_secrets() {
     ] {
         let error = open(url).expect_err("refused");
         assert!(matches!(&error, GitError::Url(found) if *found == expected), "{url}: {error:?}");
+        assert_eq!(error.code(), Some("git/url"), "{url}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
@@ -502,14 +503,15 @@ fn branch_names_follow_gits_rules() {
     for good in ["main", "titan/rendered", "v1.2", "ä"] {
         assert!(valid_branch_name(good), "{good}");
     }
+    let (_dir, repository) = bare();
     for bad in [
         "", "-rf", "--force", "HEAD", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b",
         "/a", "a/", "a//b", "a.lock", "a/.b", "a.", "@{", "a@{b", "a\nb", "x.lock/y",
     ] {
         assert!(!valid_branch_name(bad), "{bad}");
-        let (_dir, repository) = bare();
         let error = repository.branch(bad).expect_err("refused");
         assert!(matches!(error, GitError::BranchName { .. }), "{bad}: {error:?}");
+        assert_eq!(error.code(), Some("git/ref"), "{bad}");
     }
 }
 
@@ -582,10 +584,14 @@ fn branches_that_exclude_each_other_are_named() {
     }
 }
 
+fn modified(file: &std::fs::File) -> SystemTime {
+    file.metadata().and_then(|metadata| metadata.modified()).expect("a time")
+}
+
 fn lock_of_the_dead(file: &Path, age: Duration) {
     std::fs::create_dir_all(file.parent().expect("a parent")).expect("made");
     let lock = std::fs::File::create(file).expect("made");
-    lock.set_modified(SystemTime::now() - age).expect("aged");
+    lock.set_modified(modified(&lock) - age).expect("aged");
 }
 
 #[test]
@@ -605,7 +611,7 @@ fn locks_of_dead_processes_are_cleared() {
     repository.advance("main", Some(second), third).expect("moved");
     // One from the future as well: clocks may be wrong.
     let lock = std::fs::File::create(dir.path().join("refs/heads/main.lock")).expect("made");
-    lock.set_modified(SystemTime::now() + minute).expect("aged");
+    lock.set_modified(modified(&lock) + minute).expect("aged");
     drop(lock);
     let fourth = commit(&repository, Some(third), &[("a", "4")]);
     repository.advance("main", Some(third), fourth).expect("moved");
@@ -621,12 +627,31 @@ fn locks_of_the_living_are_respected() {
     let path = dir.path().join("refs/heads/main.lock");
     lock_of_the_dead(&path, Duration::from_secs(60));
     let open = std::fs::File::open(&path).expect("opened");
-    let error = repository.advance("main", Some(first), second).expect_err("held");
-    assert!(matches!(&error, GitError::Locked { path: at } if at.ends_with("main.lock")));
-    assert_eq!(error.recovery(), Recovery::Retry);
-    assert!(path.exists());
-    drop(open);
-    repository.advance("main", Some(first), second).expect("moved");
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let repository = &repository;
+        scope.spawn(move || sender.send(repository.advance("main", Some(first), second)));
+        let early = receiver.recv_timeout(Duration::from_secs(1));
+        assert!(early.is_err(), "the lock has an owner: {early:?}");
+        assert!(path.exists());
+        drop(open);
+        receiver.recv().expect("an answer").expect("moved");
+    });
+}
+
+#[test]
+fn what_killed_writers_leave_is_removed() {
+    let (dir, _) = bare();
+    let files = ["objects/.tmpAb12Cd", "objects/.tmpYoung1", "objects/keep"];
+    for file in files {
+        lock_of_the_dead(&dir.path().join(file), Duration::from_secs(3600));
+    }
+    lock_of_the_dead(&dir.path().join(files[1]), Duration::ZERO);
+    let location = Location::Local(dir.path().to_owned());
+    let cache = dir.path().join("cache");
+    FleetRepository::open(&location, None, &cache, &Limits::default()).expect("opened");
+    let left = files.map(|file| dir.path().join(file).exists());
+    assert_eq!(left, [false, true, true]);
 }
 
 #[test]
@@ -741,4 +766,199 @@ fn moved_branches_are_noticed() {
     let second = commit(&repository, Some(first), &[("a", "2")]);
     repository.advance("titan/rendered", Some(first), second).expect("moved");
     receiver.recv_timeout(patience).expect("a branch that was packed is noticed");
+}
+
+/// Which objects of a rendered branch with two hosts and much else an agent's clone brings.
+fn host_clone(filters: bool) -> (TempDir, Repository, Revision, TempDir, HostSource) {
+    let (dir, origin) = bare();
+    git(dir.path(), &["config", "uploadpack.allowFilter", &filters.to_string()]);
+    let files = [
+        ("hosts/eu/a/.titan", "host: a\n"),
+        ("hosts/eu/a/iot/sensor/prod/x.yaml", "for a"),
+        ("hosts/us/b/.titan", "host: b\n"),
+        ("hosts/us/b/iot/sensor/prod/x.yaml", "for b"),
+        ("assignments/iot/sensor/prod.yaml", "secret of others"),
+    ];
+    let first = commit(&origin, None, &files);
+    origin.advance("titan/rendered", None, first).expect("moved");
+    let cache = tempfile::tempdir().expect("a folder");
+    let location = format!("file://{}", dir.path().display()).parse().expect("a location");
+    let host = Name::new("a").expect("a name");
+    let source =
+        HostSource::new(&location, "titan/rendered", &host, cache.path(), &Limits::default());
+    (dir, origin, first, cache, source.expect("prepared"))
+}
+
+fn text_of(view: &HostView, file: &str) -> Option<String> {
+    let (_, tree) = view.folder.as_ref().expect("a folder");
+    let bytes = view.repository.file(*tree, &path(file)).expect("read")?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[test]
+fn an_agent_brings_its_own_folder_alone() {
+    for filters in [true, false] {
+        let (_dir, origin, first, _cache, mut source) = host_clone(filters);
+        let view = source.read().expect("read").expect("there");
+        assert_eq!((view.revision, view.generation), (first, None));
+        assert_eq!(view.folder.as_ref().expect("there").0.as_str(), "hosts/eu/a");
+        assert_eq!(text_of(&view, "iot/sensor/prod/x.yaml").as_deref(), Some("for a"));
+        let clone = view.repository.git_dir();
+        let there = |text: &[u8]| {
+            let file = clone.with_extension("text");
+            std::fs::write(&file, text).expect("written");
+            let id = git(clone, &["hash-object", file.to_str().expect("UTF-8")]);
+            view.repository.blob(id.parse().expect("an id")).is_ok()
+        };
+        assert!(there(b"for a"));
+        assert_eq!(there(b"for b"), !filters, "another host's manifest");
+        assert_eq!(there(b"secret of others"), !filters);
+
+        let second = commit(&origin, Some(first), &[("hosts/us/b/new", "1")]);
+        origin.advance("titan/rendered", Some(first), second).expect("moved");
+        let next = source.read().expect("read").expect("there");
+        assert_eq!((next.revision, &next.folder), (second, &view.folder));
+
+        let tree = origin.commit(second).expect("read").tree;
+        let mut edit = TreeEdit::new(&origin, Some(tree));
+        edit.remove(&path("hosts/eu")).expect("removed");
+        edit.put(&path("hosts/deep/er/a/.titan"), b"host: a\n").expect("put");
+        edit.put(&path("hosts/deep/er/a/iot/sensor/prod/x.yaml"), b"moved").expect("put");
+        let moved = edit.write().expect("written");
+        let third = commit_tree(&origin, second, moved);
+        origin.advance("titan/rendered", Some(second), third).expect("moved");
+        let next = source.read().expect("read").expect("there");
+        assert_eq!(next.folder.as_ref().expect("there").0.as_str(), "hosts/deep/er/a");
+        assert_eq!(text_of(&next, "iot/sensor/prod/x.yaml").as_deref(), Some("moved"));
+
+        let mut edit = TreeEdit::new(&origin, Some(moved));
+        edit.remove(&path("hosts/deep")).expect("removed");
+        let fourth = commit_tree(&origin, third, edit.write().expect("written"));
+        origin.advance("titan/rendered", Some(third), fourth).expect("moved");
+        let gone = source.read().expect("read").expect("there");
+        assert_eq!((gone.revision, gone.folder), (fourth, None));
+    }
+}
+
+fn commit_tree(repository: &Repository, parent: Revision, tree: TreeId) -> Revision {
+    let (author, committer) = (signature(1), signature(1));
+    let (parents, message) = (vec![parent], "x".to_owned());
+    let draft = CommitDraft { tree, parents, author, committer, message };
+    repository.write_commit(&draft).expect("written")
+}
+
+#[test]
+fn a_damaged_clone_of_an_agent_is_made_again() {
+    let (_dir, origin, first, _cache, mut source) = host_clone(true);
+    let view = source.read().expect("read").expect("there");
+    let clone = view.repository.git_dir().to_owned();
+    let damages: [&dyn Fn(); 3] = [
+        &|| std::fs::remove_dir_all(clone.join("objects/pack")).expect("removed"),
+        &|| std::fs::remove_file(clone.join("HEAD")).expect("removed"),
+        &|| std::fs::write(clone.join("shallow"), "nonsense\n").expect("written"),
+    ];
+    let mut tip = first;
+    for (round, damage) in damages.into_iter().enumerate() {
+        damage();
+        let text = format!("round {round}");
+        let next = commit(&origin, Some(tip), &[("hosts/eu/a/iot/sensor/prod/x.yaml", &text)]);
+        origin.advance("titan/rendered", Some(tip), next).expect("moved");
+        let view = source.read().expect("read").expect("there");
+        assert_eq!(text_of(&view, "iot/sensor/prod/x.yaml"), Some(text));
+        tip = next;
+    }
+}
+
+#[test]
+fn a_local_agent_reads_in_place() {
+    let (dir, repository) = bare();
+    let location = Location::Local(dir.path().to_owned());
+    let host = Name::new("a").expect("a name");
+    let source =
+        HostSource::new(&location, "titan/rendered", &host, dir.path(), &Limits::default());
+    let mut source = source.expect("prepared");
+    assert!(source.read().expect("read").is_none());
+    let first = commit(&repository, None, &[("hosts/a/.titan", "host: a\n")]);
+    repository.advance("titan/rendered", None, first).expect("moved");
+    let view = source.read().expect("read").expect("there");
+    assert_eq!(view.folder.expect("there").0.as_str(), "hosts/a");
+    assert_eq!(view.repository.git_dir(), repository.git_dir());
+}
+
+#[test]
+fn malformed_objects_of_a_remote_are_not_taken_over() {
+    let (dir, _, first, cache) = remote();
+    let fleet = open_remote(dir.path(), cache.path());
+    let blob = raw(dir.path(), "blob", b"x");
+    let evil = raw_tree(dir.path(), &[("100644", b"..", &blob), ("100644", b".git", &blob)]);
+    let evil = git(dir.path(), &["commit-tree", "-m", "x", "-p", &first.to_string(), &evil]);
+    git(dir.path(), &["update-ref", "refs/heads/main", &evil]);
+    let error = fleet.refresh().expect_err("refused");
+    assert_eq!(error.recovery(), Recovery::Fix, "{error}");
+    assert_eq!(fleet.repository.branch("main").expect("read"), Some(first));
+    assert_eq!(fleet.repository.commit(first).expect("read").id, first);
+}
+
+#[test]
+fn a_remote_without_atomic_pushes_gets_them_one_by_one() {
+    let (dir, _, first, cache) = remote();
+    git(dir.path(), &["config", "receive.advertiseAtomic", "false"]);
+    let fleet = open_remote(dir.path(), cache.path());
+    let next = commit(&fleet.repository, Some(first), &[("a", "1")]);
+    let other = commit(&fleet.repository, None, &[("b", "1")]);
+    let both = [update("main", Some(first), next), update("titan/status", None, other)];
+    fleet.publish(&both).expect("pushed");
+    assert_eq!(head(dir.path(), "main"), next.to_string());
+    assert_eq!(head(dir.path(), "titan/status"), other.to_string());
+}
+
+#[test]
+fn a_refused_push_is_the_operators_to_fix() {
+    let (dir, _, first, cache) = remote();
+    let fleet = open_remote(dir.path(), cache.path());
+    let next = commit(&fleet.repository, Some(first), &[("a", "1")]);
+    git(dir.path(), &["config", "receive.denyCurrentBranch", "refuse"]);
+    let hook = dir.path().join("hooks/pre-receive");
+    std::fs::create_dir_all(hook.parent().expect("a parent")).expect("made");
+    std::fs::write(&hook, "#!/bin/sh\necho protected branch >&2\nexit 1\n").expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hook, mode).expect("set");
+    let error = fleet.publish(&[update("main", Some(first), next)]).expect_err("refused");
+    assert_eq!(error.recovery(), Recovery::Fix, "{error}");
+    assert!(error.to_string().contains("protected branch"), "{error}");
+    assert_eq!(head(dir.path(), "main"), first.to_string());
+}
+
+#[test]
+fn a_checkout_stays_clean_when_its_branch_moves() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    git(dir, &["init", "-q", "."]);
+    for name in ["old.yaml", "changed.yaml"] {
+        std::fs::write(dir.join(name), "1").expect("written");
+    }
+    git(dir, &["add", "."]);
+    git(dir, &["commit", "-q", "-m", "x"]);
+    let repository = Repository::open(dir).expect("opened");
+    let first = repository.resolve("main").expect("a commit");
+    let base = repository.commit(first).expect("read").tree;
+    let mut edit = TreeEdit::new(&repository, Some(base));
+    edit.remove(&path("old.yaml")).expect("removed");
+    edit.put(&path("changed.yaml"), b"2").expect("put");
+    edit.put(&path("-new/file.yaml"), b"3").expect("put");
+    let tree = edit.write().expect("written");
+    let second = commit_tree(&repository, first, tree);
+    repository.advance("main", Some(first), second).expect("moved");
+    std::fs::remove_file(dir.join("old.yaml")).expect("removed");
+    std::fs::write(dir.join("changed.yaml"), "2").expect("written");
+    std::fs::create_dir(dir.join("-new")).expect("made");
+    std::fs::write(dir.join("-new/file.yaml"), "3").expect("written");
+    let changes = ["old.yaml", "changed.yaml", "-new/file.yaml"].map(|name| {
+        let entry = repository.entry(tree, &path(name)).expect("read");
+        (path(name), entry.map(|entry| entry.id))
+    });
+    repository.stage(&changes).expect("staged");
+    assert_eq!(git(dir, &["status", "--porcelain"]), "");
+    // People find the move in the reflog, too.
+    assert_eq!(git(dir, &["reflog", "-1", "--format=%H %gs", "main"]), format!("{second} x"));
 }
