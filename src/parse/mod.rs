@@ -13,6 +13,7 @@ mod check;
 pub mod layout;
 mod nearest;
 mod object;
+mod references;
 mod resolve;
 mod rules;
 pub mod schema;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::locate_error;
-use super::resolve::{Read, References};
+use super::references::References;
+use super::resolve::Read;
 use super::rules::check_parameters;
 use super::survey::content;
 use super::{hold, survey::Survey};
