@@ -9,8 +9,8 @@ use crate::model::{Policy, RepoPath};
 
 /// Nesting of a manifest. Custom resource definitions reach about forty.
 const MAX_DEPTH: usize = 100;
-/// Nodes of a manifest, aliases expanded. Large bundles of definitions have a hundred thousand.
-const MAX_NODES: usize = 1_000_000;
+/// Nodes of a manifest, aliases expanded. Large bundles of definitions have a hundred thousand and more.
+const MAX_NODES: usize = 400_000;
 
 /// What a workspace's manifests on a host must be.
 #[derive(Debug, Clone, Copy)]

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use tera::Tera;
 
 use super::errors;
-use super::fuel::{self, Fuel};
-use super::scan::{Refused, Source};
+use super::filters;
+use super::fuel::Fuel;
+use super::nesting;
+use super::source::{Refused, Source};
 use crate::model::fleet::TemplateFile;
 use crate::model::{Diagnostic, Limits, RepoPath, Template};
 
 /// The suffix of files that Tera renders; their output loses it.
 const SUFFIX: &str = ".tera";
-/// How deep files may include or extend each other: Tera recurses for each.
-const MAX_DEPTH: usize = 16;
 
 /// A template, ready to be rendered any number of times.
 pub(super) struct Compiled {
@@ -46,11 +46,11 @@ impl Compiled {
         let parameters = super::schema::compile(template, &mut problems);
         let mut tera = Tera::new();
         tera.autoescape_on(Vec::<&str>::new());
-        tera.register_filter("json_encode", fuel::json_encode);
+        filters::install(&mut tera);
         let fuel = Fuel::install(&mut tera);
-        load(&mut tera, &sources, &mut problems);
-        if problems.is_empty() {
-            problems.extend(too_deep(&sources));
+        match nesting::check(&sources) {
+            Some(problem) => problems.push(problem),
+            None => load(&mut tera, &sources, &mut problems),
         }
         if problems.is_empty() {
             Ok(Self { tera, fuel, sources, outputs, parameters })
@@ -103,31 +103,6 @@ fn refused(source: &Source) -> Option<Diagnostic> {
     Some(Diagnostic::error(code, message).at(&source.path).span(span, &source.text).fix(fix))
 }
 
-/// A chain of includes that would overflow the stack. There is no cycle: Tera would have found it.
-fn too_deep(sources: &BTreeMap<String, Source>) -> Option<Diagnostic> {
-    let mut depth: BTreeMap<&str, usize> = sources.keys().map(|name| (name.as_str(), 1)).collect();
-    for _ in 0..=MAX_DEPTH {
-        let mut changed = None;
-        for (name, source) in sources {
-            let below = source.needs.iter().filter_map(|need| depth.get(need.as_str())).max();
-            let below = below.map_or(1, |below| below + 1);
-            if depth.insert(name, below) != Some(below) {
-                changed = Some(source);
-            }
-        }
-        let source = changed?;
-        if depth.values().any(|depth| *depth > MAX_DEPTH + 1) {
-            let message = format!("templates include each other more than {MAX_DEPTH} deep");
-            return Some(
-                Diagnostic::error("template/cycle", message)
-                    .at(&source.path)
-                    .fix("include the files directly"),
-            );
-        }
-    }
-    None
-}
-
 /// Gives the sources to Tera. One file's mistake hides those of the others, so what cannot be parsed
 /// is taken out, and the rest is tried again.
 fn load(tera: &mut Tera, sources: &BTreeMap<String, Source>, problems: &mut Vec<Diagnostic>) {
@@ -156,7 +131,7 @@ fn outputs(
     problems: &mut Vec<Diagnostic>,
 ) -> BTreeMap<RepoPath, Output> {
     let mut outputs = BTreeMap::new();
-    let mut taken = Taken::default();
+    let mut origins = BTreeMap::<RepoPath, &TemplateFile>::new();
     for (below, file) in template.files.iter().filter(|(below, _)| !is_partial(below)) {
         let (target, output) = match below.as_str().strip_suffix(SUFFIX) {
             Some(target) => (target, Output::Rendered { name: below.to_string() }),
@@ -176,7 +151,7 @@ fn outputs(
                 continue;
             }
         };
-        match taken.take(&target, file) {
+        match collision(&origins, &target) {
             Some(other) => problems.push(
                 Diagnostic::error(
                     "render/collision",
@@ -185,7 +160,10 @@ fn outputs(
                 .at(&file.path)
                 .fix("rename or remove one of them"),
             ),
-            None => drop(outputs.insert(target, output)),
+            None => {
+                origins.insert(target.clone(), file);
+                outputs.insert(target, output);
+            }
         }
     }
     if outputs.len() > limits.assignment_files as usize {
@@ -199,28 +177,14 @@ fn outputs(
     outputs
 }
 
-/// Which file wrote which path.
-#[derive(Default)]
-struct Taken<'a> {
-    files: BTreeMap<RepoPath, &'a TemplateFile>,
-    /// A file below each folder.
-    folders: BTreeMap<String, &'a TemplateFile>,
-}
-
-impl<'a> Taken<'a> {
-    /// Takes `target` for `file`, or says which file already lies there, or where `target` needs a
-    /// folder, or below it.
-    fn take(&mut self, target: &RepoPath, file: &'a TemplateFile) -> Option<&'a TemplateFile> {
-        let text = target.as_str();
-        let parents = text.match_indices('/').map(|(at, _)| &text[..at]);
-        let above =
-            || parents.clone().find_map(|folder| self.files.get(&RepoPath::new(folder).ok()?));
-        let other = self.files.get(target).or_else(|| self.folders.get(text)).or_else(above);
-        if let Some(other) = other {
-            return Some(other);
-        }
-        self.files.insert(target.clone(), file);
-        self.folders.extend(parents.map(|folder| (folder.to_owned(), file)));
-        None
-    }
+/// The file that already lies at `target`, or where `target` needs a folder. Folders come after the
+/// files of their name, in the order of paths, so that the other way round cannot be.
+fn collision<'a>(
+    origins: &BTreeMap<RepoPath, &'a TemplateFile>,
+    target: &RepoPath,
+) -> Option<&'a TemplateFile> {
+    let text = target.as_str();
+    let parents = text.match_indices('/').map(|(at, _)| &text[..at]);
+    let paths = parents.chain([text]).filter_map(|path| RepoPath::new(path).ok());
+    paths.into_iter().find_map(|path| origins.get(&path).copied())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tera::{Error, ErrorKind, ReportError};
 
 use super::compile::Compiled;
-use super::scan::Source;
+use super::source::Source;
 use crate::model::{AssignmentRef, Diagnostic, Limits};
 
 type Sources = BTreeMap<String, Source>;
@@ -24,10 +24,9 @@ pub(super) fn loading(
     metered: &BTreeMap<&str, String>,
 ) -> Vec<Diagnostic> {
     match error.kind() {
-        ErrorKind::CircularInclude { include_chain: chain, .. } => vec![cycle(chain, sources)],
-        ErrorKind::CircularExtend { tpl, inheritance_chain } => {
-            let chain: Vec<_> = std::iter::once(tpl).chain(inheritance_chain).cloned().collect();
-            vec![cycle(&chain, sources)]
+        // `nesting` has found these before; this is in case that Tera sees what it does not.
+        ErrorKind::CircularInclude { .. } | ErrorKind::CircularExtend { .. } => {
+            vec![Diagnostic::error("template/cycle", "the template uses itself")]
         }
         ErrorKind::MissingParent { current, parent } => {
             let message = format!("`{parent}` is not a file of this template");
@@ -35,17 +34,6 @@ pub(super) fn loading(
             vec![nearest_file(at_name(problem, current, parent, sources), parent, sources)]
         }
         _ => reports(&error.to_string(), sources, metered),
-    }
-}
-
-/// `a` includes `b` includes `a`.
-fn cycle(chain: &[String], sources: &Sources) -> Diagnostic {
-    let names: Vec<_> = chain.iter().map(|name| format!("`{name}`")).collect();
-    let message = format!("the template includes itself: {}", names.join(" → "));
-    let problem = Diagnostic::error("template/cycle", message).fix("remove one of the includes");
-    match chain {
-        [first, second, ..] => at_name(problem, first, second, sources),
-        _ => problem,
     }
 }
 

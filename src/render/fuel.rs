@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tera::value::ValueKind;
-use tera::{Error, ErrorKind, Kwargs, State, Tera, Value};
+use tera::{Error, Kwargs, State, Tera, Value};
 
-use super::scan::{EACH, SOME, TICK};
+use super::filters::mismatch;
+use super::scan::{EACH, TICK};
 use crate::model::Limits;
 
 /// Steps for each millisecond of `limits.renderTime`: a loop's round takes about a microsecond.
@@ -35,10 +36,6 @@ impl Fuel {
                 }
                 _ => Err(mismatch("array, map or string", &items)),
             }
-        });
-        tera.register_filter(SOME, |value: Value, _: Kwargs, _: &State<'_>| match value.kind() {
-            ValueKind::Undefined => Err(mismatch("a value", &value)),
-            _ => Ok(value),
         });
         let meter = Arc::clone(&fuel);
         tera.register_function(TICK, move |_: Kwargs, _: &State<'_>| {
@@ -86,35 +83,6 @@ impl Fuel {
         }
         Ok(())
     }
-}
-
-/// JSON, which is YAML too: how a value of any type gets into a manifest with its quotes right.
-pub(super) fn json_encode(value: Value, arguments: Kwargs, _: &State<'_>) -> Result<String, Error> {
-    if has_undefined(&value) {
-        return Err(mismatch("a value", &Value::undefined()));
-    }
-    let pretty = arguments.get::<bool>("pretty")?.unwrap_or(false);
-    let text =
-        if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
-    text.map_err(|_| Error::message("the value cannot be written as JSON"))
-}
-
-/// Tera serializes undefined as `null`: that would hide a missing value.
-fn has_undefined(value: &Value) -> bool {
-    match value.kind() {
-        ValueKind::Undefined => true,
-        ValueKind::Array => value.as_array().is_some_and(|all| all.iter().any(has_undefined)),
-        ValueKind::Map => value.as_map().is_some_and(|all| all.values().any(has_undefined)),
-        _ => false,
-    }
-}
-
-/// An error of this kind points at the value, any other at the filter.
-fn mismatch(expected: &str, value: &Value) -> Error {
-    Error::new(ErrorKind::InvalidArgument {
-        expected_type: expected.to_owned(),
-        actual_type: value.name().to_owned(),
-    })
 }
 
 /// Collects output, until it is more than `limit` bytes.

@@ -1,7 +1,7 @@
 //! Assignment → manifests.
 //!
 //! ```text
-//!  Template ──▶ compile   scan (meters in loops) → Tera; which file becomes which
+//!  Template ──▶ compile   scan (meters in loops) → nesting → Tera; which file becomes which
 //!  Deployment ─▶ context   values merged, checked against `parameters` (schema), shared between hosts
 //!        × Host      │
 //!                    ▼
@@ -12,17 +12,20 @@
 //! ```
 //!
 //! A template sees `values`, `host`, `workspace`, `workload` and `deployment`, and nothing else: what
-//! it makes of them is the same on every machine and at any time (invariant I3). Maps are gone through
-//! in the order of their keys.
+//! it makes of them is the same on every machine and at any time (invariant I3). Maps keep their order
+//! (Tera's feature `preserve_order`); those of values have the order of their keys.
 
 mod check;
 mod compile;
 mod context;
 mod errors;
+mod filters;
 mod fuel;
+mod nesting;
 mod policy;
 mod scan;
 mod schema;
+mod source;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -138,7 +141,7 @@ impl Run<'_> {
             let bytes = match self.file(output, context) {
                 Ok(bytes) => bytes,
                 Err(problem) => {
-                    problems.push(problem);
+                    problems.push(*problem);
                     if self.compiled.fuel.is_empty() {
                         break;
                     }
@@ -164,12 +167,12 @@ impl Run<'_> {
         if problems.is_empty() { Ok(manifests) } else { Err(problems) }
     }
 
-    fn file(&self, output: &Output, context: &tera::Context) -> Result<Arc<[u8]>, Diagnostic> {
+    fn file(&self, output: &Output, context: &tera::Context) -> Result<Arc<[u8]>, Box<Diagnostic>> {
         let limit = self.limits.manifest_size;
         match output {
             Output::Copied { path, bytes } if bytes.len() > limit.bytes() => {
                 let message = format!("the file is larger than {limit} (`limits.manifestSize`)");
-                Err(Diagnostic::error("render/size", message).at(path))
+                Err(Box::new(Diagnostic::error("render/size", message).at(path)))
             }
             Output::Copied { bytes, .. } => Ok(Arc::clone(bytes)),
             Output::Rendered { name } => {
@@ -178,7 +181,8 @@ impl Run<'_> {
                     Ok(()) => Ok(as_text(out.bytes).into()),
                     Err(error) => {
                         let (compiled, assignment) = (self.compiled, &self.assignment);
-                        Err(errors::rendering(&error, name, compiled, assignment, self.limits))
+                        let limits = self.limits;
+                        Err(Box::new(errors::rendering(&error, name, compiled, assignment, limits)))
                     }
                 }
             }

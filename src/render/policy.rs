@@ -129,7 +129,7 @@ fn is_plain(data: &Value, encrypted: bool) -> bool {
         Value::Null => false,
         Value::Object(map) => map.values().any(|value| is_plain(value, encrypted)),
         Value::Array(list) => list.iter().any(|value| is_plain(value, encrypted)),
-        Value::String(text) => !text.is_empty() && !(encrypted && text.starts_with("ENC[")),
+        Value::String(text) => !(text.is_empty() || encrypted && text.starts_with("ENC[")),
         Value::Bool(_) | Value::Number(_) => true,
     }
 }

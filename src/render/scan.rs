@@ -11,11 +11,11 @@
 //!  {{ "x:" ~ a.b }}         {{ "x:" ~ a.b | __some }}
 //! ```
 //!
-//! All insertions stay on their line and print nothing; [`Source`] maps places back to what people
-//! wrote. The scanner follows Tera's own lexer (`tera-2.4.0/src/parsing/lexer.rs`); where a text is
+//! All insertions stay on their line and print nothing; [`super::source`] maps places back to what
+//! people wrote. The scanner follows Tera's own lexer (`tera-2.4.0/src/parsing/lexer.rs`); where a text is
 //! malformed it stops, and Tera reports the mistake.
 
-use crate::model::{RepoPath, Span};
+use super::source::{Node, Refused, Use};
 
 /// The name of the filter that counts the items of what a loop goes through.
 pub(super) const EACH: &str = "__each";
@@ -28,90 +28,22 @@ const EVERYTHING: &str = "__tera_context";
 /// Most `elif` in one file: Tera recurses for each of them.
 const MAX_ELIF: usize = 100;
 
-/// One file of a template that Tera reads.
-#[derive(Debug)]
-pub(super) struct Source {
-    /// Where the file lies in the config branch.
-    pub(super) path: RepoPath,
-    /// As people wrote it.
-    pub(super) text: String,
-    /// Other files that it includes or extends.
-    pub(super) needs: Vec<String>,
-    /// What titan refuses although Tera would take it: where, and why.
+/// What was found in a text.
+pub(super) struct Found {
+    /// What is to be inserted where, in order.
+    pub(super) inserts: Vec<(usize, &'static str)>,
+    pub(super) uses: Vec<Use>,
+    pub(super) blocks: usize,
     pub(super) refused: Option<(usize, Refused)>,
-    /// Where something is inserted, in order.
-    inserts: Vec<(usize, &'static str)>,
 }
 
-/// Why titan refuses a template that Tera would take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// It uses `__tera_context`.
-    Everything,
-    /// It has more `elif` than the stack can bear.
-    Branches,
-}
-
-impl Source {
-    pub(super) fn new(path: &RepoPath, text: &str) -> Self {
-        let mut scanner = Scanner::new(text);
-        scanner.template();
-        let Scanner { mut inserts, needs, refused, .. } = scanner;
-        inserts.sort_by_key(|(at, _)| *at);
-        Self { path: path.clone(), text: text.to_owned(), needs, refused, inserts }
-    }
-
-    /// The text for Tera.
-    pub(super) fn metered(&self) -> String {
-        let mut text = String::with_capacity(self.text.len() + 16 * self.inserts.len());
-        let mut from = 0;
-        for (at, insert) in &self.inserts {
-            text.push_str(&self.text[from..*at]);
-            text.push_str(insert);
-            from = *at;
-        }
-        text.push_str(&self.text[from..]);
-        text
-    }
-
-    /// Where an offset of the metered text lies in the text that people wrote.
-    pub(super) fn original(&self, offset: usize) -> usize {
-        let mut shift = 0;
-        for (at, insert) in &self.inserts {
-            if offset < at + shift {
-                break;
-            }
-            if offset < at + shift + insert.len() {
-                return *at;
-            }
-            shift += insert.len();
-        }
-        (offset - shift).min(self.text.len())
-    }
-
-    /// The span of a range of bytes, cut off at the end of its first line.
-    pub(super) fn span(&self, range: std::ops::Range<usize>) -> Span {
-        let start = floor(&self.text, range.start);
-        let before = &self.text[..start];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
-        let end = floor(&self.text, range.end.clamp(start, line_end));
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Span {
-            line: number(before.matches('\n').count() + 1),
-            column: number(before[line_start..].chars().count() + 1),
-            length: number(self.text[start..end].chars().count().max(1)),
-        }
-    }
-}
-
-/// The nearest boundary of characters at or before `offset`.
-fn floor(text: &str, offset: usize) -> usize {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    offset
+/// Reads a whole text.
+pub(super) fn scan(text: &str) -> Found {
+    let mut scanner = Scanner::new(text);
+    scanner.template();
+    let Scanner { mut inserts, uses, refused, deepest: blocks, .. } = scanner;
+    inserts.sort_by_key(|(at, _)| *at);
+    Found { inserts, uses, blocks, refused }
 }
 
 /// A token inside `{{ … }}` or `{% … %}`, as far as the scanner tells them apart.
@@ -166,14 +98,29 @@ struct Scanner<'a> {
     text: &'a str,
     at: usize,
     inserts: Vec<(usize, &'static str)>,
-    needs: Vec<String>,
+    uses: Vec<Use>,
     refused: Option<(usize, Refused)>,
     branches: usize,
+    /// The component whose body this is.
+    component: Option<String>,
+    /// Blocks that are open, and the most that ever were.
+    blocks: usize,
+    deepest: usize,
 }
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, at: 0, inserts: vec![], needs: vec![], refused: None, branches: 0 }
+        Self {
+            text,
+            at: 0,
+            inserts: Vec::new(),
+            uses: Vec::new(),
+            refused: None,
+            branches: 0,
+            component: None,
+            blocks: 0,
+            deepest: 0,
+        }
     }
 
     fn rest(&self) -> &'a str {
@@ -235,11 +182,10 @@ impl<'a> Scanner<'a> {
             Token::Ident(keyword) if tag => keyword,
             _ => "",
         };
-        match keyword {
-            "for" => stack[0].clause = Clause::For,
-            "elif" => self.branch(start),
-            _ => {}
+        if keyword == "for" {
+            stack[0].clause = Clause::For;
         }
+        self.enter(keyword, start);
         let (mut token, mut start, mut previous) = (first, start, Token::Symbol(0));
         loop {
             if let Token::End(trims) = token {
@@ -248,11 +194,7 @@ impl<'a> Scanner<'a> {
                 self.after_tag(keyword, trims);
                 return Some(());
             }
-            if let (Token::Text(name), "include" | "extends", Token::Ident(_)) =
-                (token, keyword, previous)
-            {
-                self.needs.push(name.to_owned());
-            }
+            self.note_use(token, previous, keyword, start);
             let attribute = previous == Token::Symbol(b'.');
             self.join(token, previous, start, &mut stack);
             self.step(token, start, attribute, &mut stack);
@@ -348,11 +290,45 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn branch(&mut self, at: usize) {
-        self.branches += 1;
-        if self.branches > MAX_ELIF {
-            self.refused.get_or_insert((at, Refused::Branches));
+    /// What a tag opens or closes.
+    fn enter(&mut self, keyword: &str, at: usize) {
+        match keyword {
+            "elif" => {
+                self.branches += 1;
+                if self.branches > MAX_ELIF {
+                    self.refused.get_or_insert((at, Refused::Branches));
+                }
+            }
+            "block" => {
+                self.blocks += 1;
+                self.deepest = self.deepest.max(self.blocks);
+            }
+            "endblock" => self.blocks = self.blocks.saturating_sub(1),
+            "component" => self.component = Some(self.dotted_name().to_owned()),
+            "endcomponent" => self.component = None,
+            _ => {}
         }
+    }
+
+    /// `include "file"`, `extends "file"`, `<component`.
+    fn note_use(&mut self, token: Token<'_>, before: Token<'_>, keyword: &str, start: usize) {
+        let of = match (token, before, keyword) {
+            (Token::Text(name), Token::Ident(_), "include" | "extends") => {
+                Node::File(name.to_owned())
+            }
+            (Token::Ident(name), Token::Symbol(b'<'), _) => {
+                Node::Component(format!("{name}{}", self.dotted_name()))
+            }
+            _ => return,
+        };
+        self.uses.push(Use { by: self.component.clone(), of, at: start..self.at });
+    }
+
+    /// The name that comes next, with dots.
+    fn dotted_name(&self) -> &'a str {
+        let rest = self.rest().trim_start_matches(|c: char| c.is_ascii_whitespace());
+        let part = |c: char| c == '_' || c == '.' || c.is_ascii_alphanumeric();
+        &rest[..rest.find(|c| !part(c)).unwrap_or(rest.len())]
     }
 
     /// The next token and where it starts; `None` where the text ends before the expression.

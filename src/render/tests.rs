@@ -205,19 +205,19 @@ fn templates_are_checked_whatever_the_values_are() {
         &[("a.tera", "{% endfor %}"), ("b.tera", "{{ 1"), ("c.tera", "{{ nope() }}")],
         &[
             "template/syntax a.tera:1:4: unknown tag",
-            "template/syntax b.tera:1:1: unexpected end of input",
+            "template/syntax b.tera:1:4: unexpected end of input",
         ],
     );
     check(
         &[("a.tera", "é {{ get_env(name=\"HOME\") }}{% for x in [1] %}{{ x | nope }}{% endfor %}")],
         &[
             "template/unknown a.tera:1:6: unknown function `get_env`",
-            "template/unknown a.tera:1:56: unknown filter `nope`",
+            "template/unknown a.tera:1:54: unknown filter `nope`",
         ],
     );
     check(
         &[("a.tera", "{{ <Nope /> }}")],
-        &["template/unknown a.tera:1:5: unknown component `Nope`"],
+        &["template/unknown a.tera:1:4: unknown component `Nope`"],
     );
     check(
         &[("a.tera", "{{ __tera_context }}")],
@@ -237,15 +237,15 @@ fn templates_are_checked_whatever_the_values_are() {
     );
     check(
         &[("a.tera", "x {% include \"a.tera\" %}")],
-        &["template/cycle a.tera:1:14: the template includes itself: `a.tera` → `a.tera`"],
+        &["template/cycle a.tera:1:14: the template uses itself: `a.tera` → `a.tera`"],
     );
     check(
         &[("a.tera", "{% include '_b' %}"), ("_b", "{% include \"a.tera\" %}")],
-        &["template/cycle _b:1:12: the template includes itself: `_b` → `a.tera` → `_b`"],
+        &["template/cycle a.tera:1:12: the template uses itself: `_b` → `a.tera` → `_b`"],
     );
     check(
         &[("a.tera", "{% extends \"a.tera\" %}")],
-        &["template/cycle a.tera:1:12: the template includes itself: `a.tera` → `a.tera`"],
+        &["template/cycle a.tera:1:12: the template uses itself: `a.tera` → `a.tera`"],
     );
     let many = "{% elif values.n == 1 %}".repeat(10_000);
     check(
@@ -314,33 +314,46 @@ fn loops_and_sizes_are_bounded() {
 
 #[test]
 fn components_and_includes_cannot_overflow_the_stack() {
-    let endless = "{% component f() %}{{ <f /> }}{{ <f /> }}{% endcomponent f %}{{ <f /> }}";
-    let found = problems(&fleet(&[("a.tera", endless)], values(), "directory").fleet);
-    assert_eq!(found, ["template/cycle a.tera: a component calls itself without end (D@h)"]);
-
-    let chain = |depth: usize, last: &str| {
-        let mut files: Vec<_> = (0..depth)
-            .map(|i| (format!("_{i:02}"), format!("{{% include \"_{:02}\" %}}", i + 1)))
-            .collect();
-        files.push((format!("_{depth:02}"), last.to_owned()));
-        files
-    };
-    let run = |files: Vec<(String, String)>, main: &str| {
+    let run = |files: &[(String, String)], main: &str| {
         let mut all = vec![("a.tera", main)];
         all.extend(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
         problems(&fleet(&all, values(), "directory").fleet)
     };
-    let main = "{% include \"_00\" %}";
-    assert_eq!(run(chain(15, "x"), main), ["fine"]);
-    let found = run(chain(16, "x"), main);
-    assert!(
-        found[0].starts_with("template/cycle a.tera: templates include each other"),
-        "{found:?}"
+    let chain = |depth: usize, last: &str| {
+        let link = |i| (format!("_{i:02}"), format!("{{% include \"_{:02}\" %}}", i + 1));
+        let mut files: Vec<_> = (0..depth).map(link).collect();
+        files.push((format!("_{depth:02}"), last.to_owned()));
+        files
+    };
+    let uses = |what: &str| format!("template/cycle a.tera:1:24: the template uses itself: {what}");
+    let endless = "{% component f() %}{{ <f /> }}{{ <f /> }}{% endcomponent f %}{{ <f /> }}";
+    assert_eq!(run(&[], endless), [uses("`f` → `f`")]);
+    let dotted = "{% component a.b() -%} {{<a.c/>}}{% endcomponent a.b %}{% component a.c() %}{% <a.b> %}x{% </a.b> %}{% endcomponent a.c %}";
+    assert_eq!(
+        run(&[], dotted),
+        ["template/cycle a.tera:1:81: the template uses itself: `a.b` → `a.c` → `a.b`"]
     );
-    // Both at their worst: each component includes the whole chain, which calls it again.
+    // A component that is called where it is not defined, and used with a body.
+    let fine = "{% component f() %}[{{ body }}]{% endcomponent f %}{% <f> %}{% include \"_00\" %}{% </f> %}";
+    assert_eq!(run(&chain(2, "{{ values.n < values.n }}"), fine), ["fine"]);
+
+    let main = "{% include \"_00\" %}";
+    assert_eq!(run(&chain(30, "x"), main), ["fine"]);
+    let deep = "files, components and blocks are nested more than 32 deep";
+    for depth in [31, 40, 5000] {
+        let found = run(&chain(depth, "x"), main);
+        assert!(found[0].starts_with("template/cycle ") && found[0].ends_with(deep), "{found:?}");
+    }
+    // Includes that call components that include; and blocks in each file.
     let main = "{% component f() %}{% include \"_00\" %}{% endcomponent f %}{{ <f /> }}";
-    let found = run(chain(14, "{{ <f /> }}"), main);
-    assert!(found[0].starts_with("template/cycle a.tera: a component calls itself"), "{found:?}");
+    let found = run(&chain(14, "{{ <f /> }}"), main);
+    assert!(found[0].contains("the template uses itself: `_00` → `_01`"), "{found:?}");
+    let open: String = (0..14).map(|i| format!("{{% block b{i} %}}")).collect();
+    let nested = format!("{open}x{}", "{% endblock %}".repeat(14));
+    assert_eq!(run(&[], &nested), ["fine"]);
+    let files = [("_b".to_owned(), nested.clone())];
+    let found = run(&files, &format!("{nested}{{% include '_b' %}}"));
+    assert!(found[0].ends_with(deep), "{found:?}");
 }
 
 #[test]
@@ -392,8 +405,8 @@ fn paths_that_cannot_be_written_are_refused() {
     check(&["a.yaml", "a.yaml.tera"], &[&collision]);
     let collision = format!("render/collision a/b: {}", other("a/b", "a.tera"));
     check(&["a.tera", "a/b"], &[&collision]);
-    let collision = format!("render/collision d.tera: {}", other("d", "d/b"));
-    check(&["d/b", "d.tera"], &[&collision]);
+    let collision = format!("render/collision d/b/c.tera: {}", other("d/b/c", "d"));
+    check(&["d", "d/b/c.tera"], &[&collision]);
 }
 
 #[test]
@@ -609,7 +622,7 @@ fn workspaces_have_what_their_policy_allows() {
     // Smuggled in: by a value with `---`, and in a list.
     let smuggled =
         format!("{}data:\n  a: {{{{ values.inject }}}}\n", object("ConfigMap", ", namespace: iot"));
-    check(&smuggled, "kubernetes", &[&kind("ClusterRole", 2, 8)]);
+    check(&smuggled, "kubernetes", &[&kind("ClusterRole", 2, 8).replace("tera:2:1", "tera")]);
     let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: a, namespace: iot}\n";
     check(list, "kubernetes", &[&kind("Pod", 2, 2)]);
     // A Compose file has no kind; an object does, wherever it lies.
@@ -651,7 +664,7 @@ fn the_same_fleet_gives_the_same_bytes() {
         ),
         (
             "b.txt.tera",
-            "{{ {'z': 1, 'b': 2, ...values.map} }} {{ [{'g': 1}, {'g': 0}] | group_by(attribute='g') }}",
+            "{{ {'z': 1, 'b': 2, ...values.map} }} {{ [{'g': 1}, {'g': 0}] | group_by(attribute='g') }} {{ [{'a': 'x'}, {'a': 'w'}, {'a': 'v'}, {'a': 'x'}] | group_by(attribute='a') | keys }}",
         ),
         ("c.txt.tera", "{{ host.name }}"),
     ];
@@ -680,6 +693,9 @@ fn the_same_fleet_gives_the_same_bytes() {
     let (first, second) = (all(false), all(true));
     assert_eq!(first, second);
     assert_eq!(first.len(), 21);
+    let host = first.values().next().expect("there is one");
+    let drawn = host.files.values().map(|bytes| String::from_utf8_lossy(bytes)).collect::<String>();
+    assert!(drawn.contains("[\"x\", \"w\", \"v\"]"), "{drawn}");
     // What does not depend on the host is shared between hosts, not copied.
     let bytes = |host: usize, file: &str| {
         let manifests = first.values().nth(host).expect("there is such a host");
@@ -694,15 +710,16 @@ fn places_in_the_metered_text_map_back() {
     let path = RepoPath::new("a.tera").expect("a path");
     let text =
         "{% for x in xs %}é{{ x ~ y }}{% endfor %}\n{{ [a for a in b if c] }}{% include 'q' %}z";
-    let source = scan::Source::new(&path, text);
+    let source = source::Source::new(&path, text);
     let metered = source.metered();
     assert_eq!(
         metered,
         "{% for x in ( xs ) | __each %}é{{ x  | __some ~ y  | __some }}{% endfor %}\n\
          {{ [a for a in ( b ) | __each if c] }}{% include 'q' %}{{__tick()}}z"
     );
-    assert_eq!(source.needs, ["q"]);
-    for word in ["xs", "é", "y }}", "endfor", "c]", "'q'", "z"] {
+    let file = source::Node::File("q".to_owned());
+    assert_eq!(source.uses.iter().map(|used| &used.of).collect::<Vec<_>>(), [&file]);
+    for word in ["xs", "é", "~ y", "endfor", "c]", "'q'", "z"] {
         let (there, here) = (metered.find(word), text.find(word));
         assert_eq!(there.map(|there| source.original(there)), here, "{word}");
     }
