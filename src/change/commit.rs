@@ -102,7 +102,7 @@ pub fn propose(
     let mut tries = 1;
     loop {
         match attempt(repository, edits, options, limits) {
-            Err(error) if tries < TRIES && error.recovery() != Recovery::Fix => {
+            Err(error) if tries < TRIES && is_lost_race(&error) => {
                 std::thread::sleep(pause(tries));
                 repository.refresh()?;
                 tries += 1;
@@ -110,6 +110,12 @@ pub fn propose(
             result => return result,
         }
     }
+}
+
+/// Whether the same on a newer head may do. Failures of remotes were retried where they happened.
+fn is_lost_race(error: &ChangeError) -> bool {
+    error.recovery() == Recovery::Refresh
+        || matches!(error, ChangeError::Git(GitError::Locked { .. }))
 }
 
 /// A random part of a bound that doubles with each try, so that rivals do not meet again.

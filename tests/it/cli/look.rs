@@ -76,9 +76,10 @@ fn exit_codes_are_those_of_the_list() {
     check("create target t", 2, "--all");
     check("create host a --labels a", 2, "`=` is missing");
     check("get hosts --fleet /nonexistent", 1, "not a Git repository");
-    check("get hosts --fleet ext::sh", 1, "refused");
+    check("get hosts --fleet ext::sh", 1, "[git/url]");
+    check("create host a --branch a..b", 1, "[git/ref]");
     check("get hosts --fleet file:///nonexistent", 3, "nonexistent");
-    check("validate --revision nowhere", 1, "names no commit");
+    check("validate --revision nowhere", 1, "[git/revision] `nowhere` names no commit");
     check("validate /nonexistent", 1, "not a folder");
     let codes = world.run("help exit-codes").fine().out;
     assert!(codes.contains("\n   3  Git or the network failed"), "{codes}");
