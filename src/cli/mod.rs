@@ -1,11 +1,11 @@
 //! The command line: one file for each subcommand, with its `Args` and one `run` function.
 //!
-//! [`context`] finds and opens the fleet's repository, [`output`] writes (results on stdout, notes
-//! and errors on stderr), [`exit`] gives every kind of error its exit code and hint. `anyhow` is used
+//! `context` finds and opens the fleet's repository, `output` writes (results on stdout, notes
+//! and errors on stderr), `exit` gives every kind of error its exit code and hint. `anyhow` is used
 //! here and nowhere else.
 //!
 //! A new command is a file with `Args` and `run(&Args, &Context) -> anyhow::Result<Exit>`, and one
-//! line each in [`Command`] and in `dispatch`.
+//! line each in `Command` and in `dispatch`.
 
 mod completions;
 mod context;
