@@ -69,7 +69,9 @@ pub(crate) struct Config {
 
 impl Context {
     #[must_use]
-    pub(crate) fn new(global: Global) -> Self {
+    pub(crate) fn new(mut global: Global) -> Self {
+        // An empty variable is as good as none.
+        global.fleet = global.fleet.filter(|fleet| !fleet.is_empty());
         let output = Output { format: global.output, quiet: global.quiet, verbose: global.verbose };
         Self { global, output, now: Timestamp::now() }
     }
@@ -79,11 +81,19 @@ impl Context {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub(crate) fn open(&self) -> Result<FleetRepository> {
-        let location = match &self.global.fleet {
-            Some(fleet) if !fleet.is_empty() => fleet.parse()?,
-            _ => self.around()?,
-        };
+        let location = self.location()?;
         self.open_at(&location)
+    }
+
+    /// Where the repository is that `--fleet`, `TITAN_FLEET` or the current folder name.
+    ///
+    /// # Errors
+    /// When none of them names one.
+    pub(crate) fn location(&self) -> Result<Location> {
+        match &self.global.fleet {
+            Some(fleet) => Ok(fleet.parse()?),
+            None => self.around(),
+        }
     }
 
     /// Opens the repository at `location`, on the branch that was asked for.

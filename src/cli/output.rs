@@ -111,10 +111,9 @@ impl Output {
         }
     }
 
-    /// Shows problems as a compiler does, and counts them.
-    pub(crate) fn diagnostics(&self, found: &[Diagnostic]) {
-        // The stream takes the colours out where they are not wanted.
-        let text = diagnostics::render(found, true);
+    /// Shows problems as a compiler does.
+    pub(crate) fn diagnostics(&self, diagnostics: &[Diagnostic]) {
+        let text = diagnostics::render(diagnostics, true);
         if !text.is_empty() {
             self.say(text.trim_end());
         }

@@ -69,7 +69,7 @@ fn checked(args: &Args, context: &Context) -> Result<(String, Parsed)> {
     let here = Repository::discover(Path::new(".")).ok();
     let worktree = here.as_ref().and_then(|repository| repository.worktree());
     if args.revision.is_none()
-        && context.global.fleet.as_deref().unwrap_or_default().is_empty()
+        && context.global.fleet.is_none()
         && let Some(worktree) = worktree
     {
         return directory(worktree);

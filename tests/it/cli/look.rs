@@ -1,63 +1,69 @@
 //! Commands that only look, exit codes, and forms of output.
 
 use super::World;
-use super::world::{copy, package};
-
-fn retail() -> World {
-    let world = World::checkout();
-    copy(&package("examples/retail"), &world.path("."));
-    world.commit("retail");
-    world
-}
 
 #[test]
 fn listings_have_columns_names_and_objects() {
-    let world = retail();
+    let world = World::shop();
     insta::assert_snapshot!(world.run("get workspaces -o wide").fine().out, @r"
-    NAME         HOSTS   WORKLOADS   DEPLOYMENTS   MEMBERS   ALLOWED-HOSTS
-    default      12      0           0             0         -
-    signage      3       1           1             1         platform=directory
-    storefront   4       2           3             3         platform=kubernetes
-    stores       5       3           4             2         platform=docker
+    NAME      HOSTS   WORKLOADS   DEPLOYMENTS   MEMBERS   ALLOWED-HOSTS
+    default   3       0           0             0         -
+    stores    2       1           2             1         platform=docker
+    web       3       1           0             0         -
     ");
     insta::assert_snapshot!(world.run("get targets -w stores").fine().out, @r"
-    NAME          WORKSPACE   SELECTOR                 HOSTS   DEPLOYMENTS
-    all-stores    stores      <all>                    5       2
-    first-ring    stores      ring in (canary,early)   2       1
-    later-rings   stores      ring=stable              3       1
+    NAME    WORKSPACE   SELECTOR                 HOSTS   DEPLOYMENTS
+    all     stores      <all>                    2       1
+    early   stores      ring in (canary,early)   1       1
     ");
-    insta::assert_snapshot!(world.run("get deploy prod -w storefront -o name").fine().out, @r"
-    storefront/catalog-api/prod
-    storefront/web-shop/prod
-    ");
-    let hosts = world.run("get ho store-tokyo -o json").fine().json();
+    insta::assert_snapshot!(world.run("get deploy prod -o name").fine().out, @"stores/till/prod");
+    let hosts = world.run("get ho berlin -o json").fine().json();
     assert_eq!(hosts["kind"], "Host");
-    assert_eq!(hosts["metadata"]["labels"]["site"], "tokyo");
+    assert_eq!(hosts["metadata"]["labels"]["ring"], "canary");
     assert_eq!(hosts["spec"]["values"]["tills"], 8);
-    let list = world.run("get templates -o json").fine().json();
+    let list = world.run("get workloads -o json").fine().json();
     assert_eq!(list["kind"], "List");
-    assert_eq!(list["items"].as_array().map(Vec::len), Some(5));
-    let yaml = world.run("get workload web-shop -o yaml").fine().out;
-    assert!(yaml.contains("\n  workspace: storefront\nspec:\n"), "{yaml}");
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(2));
+    let yaml = world.run("get workload till -o yaml").fine().out;
+    assert!(yaml.contains("\n  workspace: stores\nspec:\n"), "{yaml}");
     assert_eq!(world.run("get assignments -o json").fine().json()["items"], serde_json::json!([]));
+    let hosts = world.run("get hosts -o name -l 'region=eu,platform in (docker,directory)'").fine();
+    assert_eq!(hosts.out, "berlin\n");
 }
 
 #[test]
 fn describe_tells_what_refers_to_an_object() {
-    let world = retail();
-    let host = world.run("describe host store-berlin").fine().out;
-    for part in ["hosts/eu/store-berlin.yaml", "workspace stores", "target stores/first-ring"] {
+    let world = World::shop();
+    let host = world.run("describe host berlin").fine().out;
+    for part in ["hosts/eu/berlin.yaml", "workspace stores", "target stores/early"] {
         assert!(host.contains(part), "{part}: {host}");
     }
-    let template = world.run("describe template compose-app -o json").fine().json();
-    let used = serde_json::json!([
-        "deployment stores/edge-metrics/prod",
-        "deployment stores/stock-sync/prod"
-    ]);
-    assert_eq!(template["usedby"], used);
+    let template = world.run("describe template app -o json").fine().json();
+    let used = ["deployment stores/till/next", "deployment stores/till/prod"];
+    assert_eq!(template["usedby"], serde_json::json!(used));
     assert_eq!(template["object"]["kind"], "Template");
-    let deployment = world.run("describe deployment stock-sync/prod").fine().out;
-    assert!(deployment.contains("HEAD_OFFICE: https://head-office.example"), "{deployment}");
+    let deployment = world.run("describe deployment till/prod").fine().out;
+    assert!(deployment.contains("office: main"), "{deployment}");
+}
+
+#[test]
+fn render_shows_what_hosts_get() {
+    let world = World::shop();
+    insta::assert_snapshot!(world.run("render till/prod").fine().out, @r"
+    ---
+    # hosts/eu/berlin/stores/till/prod/app.txt
+    2 on berlin
+    ---
+    # hosts/us/austin/stores/till/prod/app.txt
+    2 on austin
+    ");
+    let files = world.run("render --host berlin -o json").fine().json();
+    assert_eq!(files[0]["assignment"], "stores/till/next@berlin");
+    assert_eq!(files[0]["content"], "1 on berlin\n");
+    world.run("render --output-dir out").fine().says("3 files written");
+    assert_eq!(world.read("out/hosts/us/austin/stores/till/prod/app.txt"), "2 on austin\n");
+    assert_eq!(world.run("render --host paris").fine().says("nothing is to run").out, "");
+    world.run("render nobody").code(1).says("there is no deployment");
 }
 
 #[test]
@@ -122,7 +128,7 @@ fn colours_are_for_those_who_want_them() {
 
 #[test]
 fn a_reader_that_leaves_is_no_error() {
-    let world = retail();
+    let world = World::shop();
     let mut command = world.command(&["render"]);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut child = command.spawn().expect("titan runs");

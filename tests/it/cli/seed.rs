@@ -1,7 +1,7 @@
 //! The commands that the project was asked for, to the letter.
 
 use super::World;
-use super::world::{copy, package};
+use super::world::package;
 
 const TEMPLATE: &str = "\
 apiVersion: v1
@@ -100,27 +100,4 @@ fn examples_and_layout_are_without_fault() {
         assert!(done.out.contains("fine"), "{}", done.out);
         assert_eq!(done.err, "");
     }
-}
-
-#[test]
-fn retail_runs_where_it_should() {
-    let world = World::checkout();
-    copy(&package("examples/retail"), &world.path("."));
-    world.commit("retail");
-    let rendered = world.run("render -o json").fine().json();
-    let files = rendered.as_array().expect("a list");
-    let mut assignments: Vec<&str> =
-        files.iter().filter_map(|file| file["assignment"].as_str()).collect();
-    assignments.dedup();
-    let count = |name: &str| assignments.iter().filter(|id| id.starts_with(name)).count();
-    assert_eq!(count("storefront/web-shop/canary@"), 1);
-    assert_eq!(count("storefront/web-shop/prod@"), 3);
-    assert_eq!(count("storefront/catalog-api/prod@"), 2);
-    assert_eq!(count("stores/point-of-sale/"), 5);
-    assert_eq!(count("stores/stock-sync/prod@"), 3);
-    assert_eq!(count("signage/menu-board/autumn@"), 3);
-    assert!(files.iter().all(|file| !file["path"].as_str().expect("a path").contains("/_")));
-    let hosts =
-        world.run("get hosts -o name -l 'region=eu,platform in (kubernetes,docker)'").fine();
-    assert_eq!(hosts.out, "eu-canary\neu-central\nstore-berlin\n");
 }

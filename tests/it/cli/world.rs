@@ -39,6 +39,18 @@ impl World {
         world
     }
 
+    /// A checkout with three hosts, two workspaces, and a workload with two deployments.
+    pub(super) fn shop() -> Self {
+        let world = Self::checkout();
+        for (name, kind, rest) in SHOP {
+            world.write(name, &format!("apiVersion: titan.dev/v1\nkind: {kind}\n{rest}\n"));
+        }
+        world.write("templates/app/files/app.txt.tera", "{{ values.size }} on {{ host.name }}\n");
+        world.write("templates/app/files/_part.tera", "a partial\n");
+        world.commit("a shop");
+        world
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.cwd.join(name)
     }
@@ -147,19 +159,49 @@ impl Done {
     }
 }
 
-/// Copies a folder with all that is in it.
-pub(super) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a file");
-        }
-    }
-}
+/// The files of [`World::shop`], each without its first two lines.
+const SHOP: [(&str, &str, &str); 12] = [
+    (
+        "hosts/eu/berlin.yaml",
+        "Host",
+        "metadata: {labels: {region: eu, platform: docker, ring: canary}}\nspec: {runtime: docker, values: {tills: 8}}",
+    ),
+    (
+        "hosts/eu/paris.yaml",
+        "Host",
+        "metadata: {labels: {region: eu, platform: kubernetes, ring: stable}}\nspec: {}",
+    ),
+    (
+        "hosts/us/austin.yaml",
+        "Host",
+        "metadata: {labels: {region: us, platform: docker, ring: stable}}\nspec: {runtime: docker}",
+    ),
+    ("templates/app/template.yaml", "Template", "spec: {defaults: {size: 1}}"),
+    (
+        "workspaces/stores/workspace.yaml",
+        "Workspace",
+        "spec: {hosts: {matchLabels: {platform: docker}}, values: {office: main}, members: [{group: a, role: owner}]}",
+    ),
+    ("workspaces/stores/targets/all.yaml", "Target", "spec: {selector: {}}"),
+    (
+        "workspaces/stores/targets/early.yaml",
+        "Target",
+        "spec: {selector: {matchExpressions: [{key: ring, operator: In, values: [canary, early]}]}}",
+    ),
+    ("workspaces/stores/workloads/till/workload.yaml", "Workload", "spec: {template: app}"),
+    (
+        "workspaces/stores/workloads/till/deployments/prod.yaml",
+        "Deployment",
+        "spec: {target: all, values: {size: 2}}",
+    ),
+    (
+        "workspaces/stores/workloads/till/deployments/next.yaml",
+        "Deployment",
+        "spec: {target: early, replicas: 1}",
+    ),
+    ("workspaces/web/workloads/shop/workload.yaml", "Workload", "spec: {}"),
+    ("workspaces/web/workspace.yaml", "Workspace", "spec: {}"),
+];
 
 /// A folder of the package.
 pub(super) fn package(name: &str) -> PathBuf {
