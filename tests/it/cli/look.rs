@@ -51,11 +51,11 @@ fn render_shows_what_hosts_get() {
     let world = World::shop();
     insta::assert_snapshot!(world.run("render till/prod").fine().out, @r"
     ---
-    # hosts/eu/berlin/stores/till/prod/app.txt
-    2 on berlin
-    ---
     # hosts/us/austin/stores/till/prod/app.txt
     2 on austin
+    ---
+    # hosts/eu/berlin/stores/till/prod/app.txt
+    2 on berlin
     ");
     let files = world.run("render --host berlin -o json").fine().json();
     assert_eq!(files[0]["assignment"], "stores/till/next@berlin");
