@@ -44,17 +44,14 @@ pub fn new_errors(before: &[SourceFile], after: &[SourceFile]) -> Vec<Diagnostic
     for diagnostic in &old {
         *known.entry(key(diagnostic)).or_default() += 1;
     }
-    let is_new = |diagnostic: &Diagnostic| match known.get_mut(&key(diagnostic)) {
+    let mut errors = after.diagnostics;
+    errors.retain(|found| match known.get_mut(&key(found)) {
         Some(count) if *count > 0 => {
             *count -= 1;
             false
         }
-        _ => true,
-    };
-    let mut errors = after.diagnostics;
-    errors.retain(Diagnostic::is_error);
-    let mut is_new = is_new;
-    errors.retain(|error| is_new(error));
+        _ => found.is_error(),
+    });
     errors
 }
 

@@ -102,7 +102,7 @@ pub fn propose(
     let mut tries = 1;
     loop {
         match attempt(repository, edits, options, limits) {
-            Err(error) if tries < TRIES && error.recovery() != Recovery::Fix => {
+            Err(error) if tries < TRIES && is_lost_race(&error) => {
                 std::thread::sleep(pause(tries));
                 repository.refresh()?;
                 tries += 1;
@@ -110,6 +110,12 @@ pub fn propose(
             result => return result,
         }
     }
+}
+
+/// Whether the same on a newer head may do. Failures of remotes were retried where they happened.
+fn is_lost_race(error: &ChangeError) -> bool {
+    error.recovery() == Recovery::Refresh
+        || matches!(error, ChangeError::Git(GitError::Locked { .. }))
 }
 
 /// A random part of a bound that doubles with each try, so that rivals do not meet again.
@@ -132,11 +138,15 @@ fn attempt(
     let repository = &fleet.repository;
     let head = repository.branch(&fleet.branch)?;
     let base = head.map(|head| repository.commit(head)).transpose()?.map(|commit| commit.tree);
-    let tree = edits.iter().try_fold(base, |tree, edit| apply(fleet, tree, edit).map(Some))?;
-    let changed = repository.changed_paths(base, tree)?;
-    let Some(tree) = tree.filter(|_| !changed.is_empty()) else {
-        return Ok(Proposed { revision: head.unwrap_or(Revision::NONE), changed: Vec::new() });
-    };
+    let mut edited = TreeEdit::new(repository, base);
+    for edit in edits {
+        apply(fleet, base, edit, &mut edited)?;
+    }
+    let tree = edited.write()?;
+    let changed = repository.changed_paths(base, Some(tree))?;
+    if changed.is_empty() {
+        return Ok(Proposed { revision: head.unwrap_or(Revision::NONE), changed });
+    }
     let checked_out = repository.worktree().is_some()
         && repository.head_branch()?.as_deref() == Some(fleet.branch.as_str());
     if checked_out && let Some(path) = repository.uncommitted(&changed)?.into_iter().next() {
@@ -184,14 +194,13 @@ fn message(options: &Options) -> String {
     message
 }
 
-/// Does one edit on a tree that is written already, so that the next one sees it.
+/// Does one edit. It sees the head's tree, not what the edits before it did.
 fn apply(
     fleet: &FleetRepository,
     base: Option<TreeId>,
     edit: &Edit,
-) -> Result<TreeId, ChangeError> {
-    let repository = &fleet.repository;
-    let mut tree = TreeEdit::new(repository, base);
+    tree: &mut TreeEdit<'_>,
+) -> Result<(), ChangeError> {
     match edit {
         Edit::Create { object, path, text } => match locate(fleet, base, object)? {
             Some((found, bytes)) if found != *path || *bytes != *text.as_bytes() => {
@@ -218,7 +227,7 @@ fn apply(
         }
         Edit::Clear { path } => tree.remove(path)?,
     }
-    Ok(tree.write()?)
+    Ok(())
 }
 
 fn edited(path: &RepoPath, bytes: &[u8], edits: &[FieldEdit]) -> Result<String, ChangeError> {

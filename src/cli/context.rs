@@ -1,7 +1,6 @@
 //! Finding and opening the fleet's repository, the same way for every command.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -19,7 +18,13 @@ use crate::publish::{self, Rendered};
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The config repository: a path or a URL [default: the repository around the current folder]
-    #[arg(long, global = true, env = "TITAN_FLEET", value_name = "PATH|URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TITAN_FLEET",
+        hide_env_values = true,
+        value_name = "PATH|URL"
+    )]
     pub(crate) fleet: Option<String>,
     /// The config branch [default: the branch that HEAD names]
     #[arg(long, global = true, env = "TITAN_BRANCH")]
@@ -58,15 +63,15 @@ pub(crate) struct Context {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) repository: FleetRepository,
-    /// `None`: nothing is committed yet.
-    pub(crate) revision: Option<Revision>,
     pub(crate) files: Vec<SourceFile>,
     pub(crate) parsed: Parsed,
 }
 
 impl Context {
     #[must_use]
-    pub(crate) fn new(global: Global) -> Self {
+    pub(crate) fn new(mut global: Global) -> Self {
+        // An empty variable is as good as none.
+        global.fleet = global.fleet.filter(|fleet| !fleet.is_empty());
         let output = Output { format: global.output, quiet: global.quiet, verbose: global.verbose };
         Self { global, output, now: Timestamp::now() }
     }
@@ -149,7 +154,7 @@ impl Context {
         let files = revision.map(|revision| repository.repository.source_files(revision, &limits));
         let files = files.transpose()?.unwrap_or_default();
         let parsed = parse(revision, &files);
-        Ok(Config { repository, revision, files, parsed })
+        Ok(Config { repository, files, parsed })
     }
 
     /// Commits edits, and says what happened.
@@ -212,36 +217,4 @@ pub(crate) fn cache_folder() -> PathBuf {
     let base = variable("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")));
     base.unwrap_or_else(std::env::temp_dir).join("titan")
-}
-
-/// The files of a directory, as the parser wants them; `.git` is left out, links are not followed.
-///
-/// # Errors
-/// When a file cannot be read.
-pub(crate) fn directory_files(root: &Path, limits: &Limits) -> Result<Vec<SourceFile>> {
-    use crate::model::{Content, RepoPath};
-    let mut files = Vec::new();
-    let walk = walkdir::WalkDir::new(root).sort_by_file_name();
-    let walk = walk.into_iter().filter_entry(|entry| entry.file_name() != ".git");
-    for entry in walk {
-        let entry = entry.with_context(|| format!("cannot read `{}`", root.display()))?;
-        if entry.file_type().is_dir() {
-            continue;
-        }
-        let below = entry.path().strip_prefix(root).unwrap_or(entry.path());
-        let text = below.to_str().with_context(|| format!("`{}` is not UTF-8", below.display()))?;
-        let path = RepoPath::new(text).with_context(|| format!("`{}`", text.escape_default()))?;
-        let bytes = entry.metadata().map(|data| data.len()).unwrap_or_default();
-        let content = if entry.file_type().is_symlink() {
-            Content::Symlink
-        } else if bytes > limits.blob_size.0 {
-            Content::TooLarge { bytes }
-        } else {
-            let bytes = std::fs::read(entry.path());
-            Content::Bytes(Arc::from(bytes.with_context(|| format!("cannot read `{path}`"))?))
-        };
-        files.push(SourceFile { path, content });
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
 }

@@ -115,8 +115,17 @@ pub(crate) fn tell(error: &anyhow::Error, output: &Output) -> Exit {
         output.diagnostics(diagnostics);
     }
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-    output.error(&chain.join(": "), hint.as_deref());
+    let code = code(error).map(|code| format!("[{code}] ")).unwrap_or_default();
+    output.error(&format!("{code}{}", chain.join(": ")), hint.as_deref());
     exit
+}
+
+/// The code of a mistake that Git's part found.
+fn code(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<ChangeError>() {
+        Some(ChangeError::Git(git)) => git.code(),
+        _ => cause.downcast_ref::<GitError>()?.code(),
+    })
 }
 
 /// The exit code and the way out, by the kind of error.
@@ -169,9 +178,7 @@ fn judge_git(error: &GitError) -> (Exit, Option<String>) {
         GitError::UnknownRevision { .. } => {
             (Exit::No, Some("give a commit id, a branch, or something like `main~2`".into()))
         }
-        GitError::Url(_) | GitError::BranchName { .. } | GitError::RefFormat { .. } => {
-            (Exit::No, None)
-        }
+        mistake if mistake.code().is_some() => (Exit::No, None),
         other if other.recovery() == Recovery::Fix => (Exit::Git, None),
         _ => (Exit::Git, Some("this may pass: try again".into())),
     }

@@ -9,7 +9,7 @@ use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
 use super::output::Format;
 use super::{selector, table};
 use crate::model::{
-    API_VERSION, AssignmentRef, Fleet, Labels, Name, ObjectKind, ObjectRef, Selector, TreeId,
+    API_VERSION, AssignmentRef, Fleet, Host, Labels, Name, ObjectKind, ObjectRef, Target, TreeId,
 };
 use crate::publish::Rendered;
 
@@ -254,8 +254,12 @@ fn templates(fleet: &Fleet) -> Listing {
     Listing { heading, extra: 1, rows: rows.collect() }
 }
 
-fn matching(fleet: &Fleet, selector: &Selector) -> usize {
-    fleet.hosts.values().filter(|host| selector.matches(&host.labels)).count()
+/// How many hosts a target selects of those that its workspace may use.
+fn selected(fleet: &Fleet, target: &Target) -> usize {
+    let workspace = fleet.workspaces.get(&target.id.workspace);
+    let usable = |host: &Host| workspace.is_none_or(|workspace| workspace.allows(host));
+    let hosts = fleet.hosts.values().filter(|host| usable(host));
+    hosts.filter(|host| target.selector.matches(&host.labels)).count()
 }
 
 fn targets(fleet: &Fleet) -> Result<Listing> {
@@ -266,7 +270,7 @@ fn targets(fleet: &Fleet) -> Result<Listing> {
             target.id.name.to_string(),
             target.id.workspace.to_string(),
             selector::show(&target.selector),
-            matching(fleet, &target.selector).to_string(),
+            selected(fleet, target).to_string(),
             used.to_string(),
             target.path.to_string(),
         ];

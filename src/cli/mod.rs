@@ -1,11 +1,11 @@
 //! The command line: one file for each subcommand, with its `Args` and one `run` function.
 //!
-//! [`context`] finds and opens the fleet's repository, [`output`] writes (results on stdout, notes
-//! and errors on stderr), [`exit`] gives every kind of error its exit code and hint. `anyhow` is used
+//! `context` finds and opens the fleet's repository, `output` writes (results on stdout, notes
+//! and errors on stderr), `exit` gives every kind of error its exit code and hint. `anyhow` is used
 //! here and nowhere else.
 //!
 //! A new command is a file with `Args` and `run(&Args, &Context) -> anyhow::Result<Exit>`, and one
-//! line each in [`Command`] and in `dispatch`.
+//! line each in `Command` and in `dispatch`.
 
 mod agent;
 mod completions;
@@ -157,6 +157,11 @@ fn told(
     what: &str,
 ) -> anyhow::Result<Exit> {
     let output = &context.output;
+    if output.verbose > 0 {
+        for path in &proposed.changed {
+            output.note(&format!("`{path}`"));
+        }
+    }
     let value = json!({
         "revision": proposed.revision,
         "branch": repository.branch,

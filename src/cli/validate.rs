@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::json;
 
-use super::context::{Context, directory_files};
+use super::context::Context;
+use super::diagnostics;
 use super::exit::{Exit, Failure};
 use crate::change::check;
-use crate::git::Repository;
-use crate::model::{Diagnostic, Limits, SourceFile};
+use crate::git::{Repository, directory_files};
+use crate::model::{Limits, SourceFile};
 use crate::parse::Parsed;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -54,21 +55,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         context.output.print(&if found.is_empty() {
             format!("{what}: fine ({hosts} hosts, {deployments} deployments)\n")
         } else {
-            format!("{what}: {}\n", summary(errors, warnings))
+            format!("{what}: {}\n", diagnostics::summary(found))
         })?;
     }
     Ok(if bad { Exit::No } else { Exit::Fine })
-}
-
-/// `2 errors, 1 warning`.
-fn summary(errors: usize, warnings: usize) -> String {
-    let count = |count: usize, word: &str| match count {
-        0 => None,
-        1 => Some(format!("1 {word}")),
-        _ => Some(format!("{count} {word}s")),
-    };
-    let parts = [count(errors, "error"), count(warnings, "warning")];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Checks what the arguments name; returns a name for it too.
@@ -102,7 +92,5 @@ fn directory(path: &Path) -> Result<(String, Parsed)> {
         return Err(Failure::no(format!("`{}` is not a folder", path.display())).into());
     }
     let files: Vec<SourceFile> = directory_files(path, &Limits::default())?;
-    let mut parsed = check::check(None, &files);
-    parsed.diagnostics.sort_by(|a: &Diagnostic, b| (&a.path, a.span).cmp(&(&b.path, b.span)));
-    Ok((path.display().to_string(), parsed))
+    Ok((path.display().to_string(), check::check(None, &files)))
 }

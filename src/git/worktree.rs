@@ -75,6 +75,10 @@ impl Repository {
 /// `git` as the user runs it: a checkout is theirs, so their configuration holds.
 fn git(folder: &Path) -> Command {
     let mut command = Command::new("git");
+    // They are set when titan runs in a hook, of this repository or another one.
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(variable);
+    }
     command
         .current_dir(folder)
         .stdin(Stdio::null())

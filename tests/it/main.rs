@@ -3,6 +3,7 @@
 mod agent;
 mod architecture;
 mod bad_input;
+mod cli;
 mod examples;
 mod git;
 mod observe;

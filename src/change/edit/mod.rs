@@ -1,8 +1,7 @@
 //! Edits of single fields of a YAML file: comments, order, quoting and blank lines survive.
 //!
 //! [`apply`] replaces a few bytes of the text, found by the positions of the parser's events, then
-//! reads the result again: unless exactly the wanted field changed, the edit is refused. Existing
-//! crates for this either bring a second parser written in C or rewrite what they do not touch.
+//! reads the result again: unless exactly the wanted field changed, the edit is refused.
 
 mod document;
 mod patch;

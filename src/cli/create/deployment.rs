@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         .field("replicas", args.replicas)
         .field("spread", args.spread.clone())
         .field("values", args.values.get()?);
-    let more = shared_target(context, &config, &workload.workspace, &target);
+    let more = shared_target(&config, &workload.workspace, &target);
     super::scaffold(context, &config.repository, &scaffold, more, &args.message)
 }
 
@@ -82,7 +82,7 @@ fn workload(args: &Args, config: &Config) -> Result<WorkloadRef> {
 
 /// A target of the `default` workspace that another workspace's deployment names is copied there:
 /// a workspace refers to its own targets only.
-fn shared_target(context: &Context, config: &Config, workspace: &Name, target: &Name) -> Vec<Edit> {
+fn shared_target(config: &Config, workspace: &Name, target: &Name) -> Vec<Edit> {
     let own = names::target(workspace.clone(), target.clone());
     let default = names::target(Name::default_workspace(), target.clone());
     let file = |object: &ObjectRef| {
@@ -94,7 +94,6 @@ fn shared_target(context: &Context, config: &Config, workspace: &Name, target: &
     }
     match file(&default).map(|file| &file.content) {
         Some(Content::Bytes(bytes)) => {
-            context.output.note(&format!("{default} is copied to workspace `{workspace}`"));
             let text = String::from_utf8_lossy(bytes).into_owned();
             vec![Edit::Ensure { object: own, text }]
         }

@@ -142,7 +142,11 @@ fn create(
         _ => None,
     });
     for object in by_the_way.filter(|object| proposed.changed.contains(&object::path(object))) {
-        context.output.note(&format!("{object} did not exist and was created with it"));
+        let like = match object {
+            ObjectRef::Target(_) => ", like that of workspace `default`",
+            _ => "",
+        };
+        context.output.note(&format!("{object} did not exist and was created with it{like}"));
     }
     let word = if proposed.changed.is_empty() { "is there already, unchanged" } else { "created" };
     told(context, repository, &proposed, &format!("{made} {word}"))

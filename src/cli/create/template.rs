@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::Value;
+use walkdir::WalkDir;
 
 use super::MessageArg;
 use crate::change::{Edit, Scaffold, object};
-use crate::cli::context::{Context, directory_files};
+use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::names::{self, NameArgs, WorkspaceArg};
-use crate::model::{API_VERSION, Content, Limits, ObjectRef, RepoPath, SourceFile};
+use crate::model::{API_VERSION, Limits, ObjectRef, RepoPath};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -105,23 +106,34 @@ fn defaults(pairs: &[String]) -> Result<Option<Value>> {
 
 /// The files of a folder. Links are refused: what they lead to is nobody's intention.
 fn read(dir: &Path) -> Result<Vec<(RepoPath, Vec<u8>)>> {
-    let shown = dir.display();
     if !dir.is_dir() {
-        return Err(Failure::no(format!("`{shown}` is not a folder")).into());
+        return Err(Failure::no(format!("`{}` is not a folder", dir.display())).into());
     }
-    let limits = Limits::default();
-    let bytes = |file: SourceFile| match file.content {
-        Content::Bytes(bytes) => Ok((file.path, bytes.to_vec())),
-        Content::Symlink => {
-            Err(Failure::no(format!("[git/symlink] `{shown}/{}` is a link", file.path))
-                .hint("copy the file that it leads to"))
+    let limit = Limits::default().blob_size;
+    let mut files = Vec::new();
+    let walk = WalkDir::new(dir).sort_by_file_name().into_iter();
+    for entry in walk.filter_entry(|entry| entry.file_name() != ".git") {
+        let entry = entry.with_context(|| format!("cannot read `{}`", dir.display()))?;
+        let shown = entry.path().display();
+        if entry.file_type().is_dir() {
+            continue;
         }
-        _ => {
-            Err(Failure::no(format!("`{shown}/{}` is larger than {}", file.path, limits.blob_size)))
+        if !entry.file_type().is_file() {
+            return Err(Failure::no(format!("[git/symlink] `{shown}` is no regular file"))
+                .hint("put a copy of the file that it leads to there")
+                .into());
         }
-    };
-    let files = directory_files(dir, &limits)?.into_iter().map(bytes);
-    Ok(files.collect::<Result<Vec<_>, _>>()?)
+        if entry.metadata().is_ok_and(|data| data.len() > limit.0) {
+            return Err(Failure::no(format!("[object/size] `{shown}` is over {limit}")).into());
+        }
+        let below = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+        let path = RepoPath::new(&below.to_string_lossy())
+            .map_err(|error| Failure::no(format!("`{}`: {error}", below.display())))?;
+        let bytes = std::fs::read(entry.path())
+            .map_err(|error| Failure::no(format!("cannot read `{shown}`: {error}")))?;
+        files.push((path, bytes));
+    }
+    Ok(files)
 }
 
 /// Whether a file is the template's own definition, not one of its files.

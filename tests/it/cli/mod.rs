@@ -1,0 +1,8 @@
+//! The command line: transcripts against the real binary, on real repositories.
+
+mod change;
+mod look;
+mod seed;
+mod world;
+
+use world::{Done, World};
