@@ -173,10 +173,10 @@ impl State {
 
     /// Writes what is known for the last time.
     pub(super) async fn finish(mut self) {
-        if let Some(pass) = self.pass.take() {
-            if let Ok(result) = pass.await {
-                self.passed(result);
-            }
+        if let Some(pass) = self.pass.take()
+            && let Ok(result) = pass.await
+        {
+            self.passed(result);
         }
         self.flush().await;
     }

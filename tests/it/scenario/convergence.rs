@@ -159,7 +159,8 @@ fn a_stale_lock_of_a_dead_process_is_no_obstacle() {
     {
         let path = repository.path.join(lock);
         let file = std::fs::File::create(&path).expect("the lock is made");
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3);
+        let now = file.metadata().and_then(|data| data.modified()).expect("a new file has a time");
+        let old = now - std::time::Duration::from_secs(3);
         file.set_modified(old).expect("its time is set");
     }
     let mut repository = repository;

@@ -1,7 +1,7 @@
 //! A config repository and the processes around it, to tell a story with.
 
 use std::fs;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -275,7 +275,8 @@ impl Drop for Process {
         self.end();
         if std::thread::panicking() {
             let text = tail(&self.log, 4000);
-            eprintln!("--- {}\n{text}", self.log.display());
+            // The test's own output shows it beside the failure.
+            let _ = writeln!(std::io::stderr(), "--- {}\n{text}", self.log.display());
         }
     }
 }
