@@ -17,7 +17,6 @@
 mod commit;
 mod error;
 mod fleet;
-mod index;
 mod lock;
 mod process;
 mod read;

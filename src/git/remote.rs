@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -34,8 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Remote {
     url: String,
     dir: PathBuf,
-    limit: Duration,
-    tries: u32,
+    limits: RwLock<Limits>,
 }
 
 /// What a try to push came to.
@@ -52,9 +52,18 @@ impl Remote {
         Ok(Self {
             url: url.to_owned(),
             dir: cache.join(format!("{}.git", digest(url))),
-            limit: limits.fetch_time.duration(),
-            tries: limits.push_tries.max(1),
+            limits: RwLock::new(limits.clone()),
         })
+    }
+
+    pub(super) fn adopt(&self, limits: &Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits.clone();
+    }
+
+    /// Longest time that one exchange with the remote may take, and tries of a push.
+    fn patience(&self) -> (Duration, u32) {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        (limits.fetch_time.duration(), limits.push_tries.max(1))
     }
 
     /// The clone, up to date.
@@ -84,7 +93,7 @@ impl Remote {
 
     /// The branch that the remote's HEAD names.
     pub(super) fn head_branch(&self) -> Result<Option<String>, GitError> {
-        let git = Git::new(None, "ls-remote", self.limit).remote(&self.url);
+        let git = Git::new(None, "ls-remote", self.patience().0).remote(&self.url);
         let text = git.run(["--symref"], [self.url.as_str(), "HEAD"])??;
         let branch = text
             .lines()
@@ -126,7 +135,7 @@ impl Remote {
     }
 
     fn fetch(&self) -> Result<Result<(), Failure>, GitError> {
-        let git = Git::new(Some(&self.dir), "fetch", self.limit).remote(&self.url);
+        let git = Git::new(Some(&self.dir), "fetch", self.patience().0).remote(&self.url);
         let options =
             ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
         Ok(git.run(options, [self.url.as_str(), "+refs/heads/*:refs/heads/*"])?.map(drop))
@@ -153,7 +162,7 @@ impl Remote {
         &self,
         branches: impl Iterator<Item = &'a str>,
     ) -> Result<BTreeMap<String, Revision>, GitError> {
-        let git = Git::new(None, "ls-remote", self.limit).remote(&self.url);
+        let git = Git::new(None, "ls-remote", self.patience().0).remote(&self.url);
         let refs = branches.map(|branch| format!("refs/heads/{branch}"));
         let text = git.run(["--quiet"], std::iter::once(self.url.clone()).chain(refs))??;
         let lines = text.lines().filter_map(|line| {
@@ -173,11 +182,12 @@ impl Remote {
             return Ok(());
         }
         let mut pause = PAUSE;
+        let (_, most) = self.patience();
         let mut tries = 1;
         loop {
             match self.try_publish(repository, updates)? {
                 Pushed::Done => return Ok(()),
-                Pushed::Again(error) if tries >= self.tries => return Err(error),
+                Pushed::Again(error) if tries >= most => return Err(error),
                 Pushed::Again(_) => std::thread::sleep(full_jitter(pause)),
             }
             tries += 1;
@@ -230,7 +240,7 @@ impl Remote {
         repository: &Repository,
         updates: &[RefUpdate],
     ) -> Result<Result<(), Failure>, GitError> {
-        let git = Git::new(Some(&self.dir), "push", self.limit).remote(&self.url);
+        let git = Git::new(Some(&self.dir), "push", self.patience().0).remote(&self.url);
         let mut options: Vec<String> =
             ["--porcelain", "--quiet", "--no-verify"].map(str::to_owned).into();
         if updates.len() > 1 {
