@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::lock::{self, Lock};
 use super::process::{Failure, Git};
 use super::{GitError, RefUpdate, Repository};
+use crate::model::hex;
 use crate::model::url::{UrlRules, check_repository_url};
 use crate::model::{Limits, Recovery, Revision};
 
@@ -290,7 +291,7 @@ fn retry(error: GitError) -> Result<Pushed, GitError> {
 /// Sixteen digits that stand for an address in the name of a folder.
 pub(super) fn digest(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
 /// A random time up to `most`, so that many that failed together do not try again together.

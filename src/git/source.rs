@@ -268,14 +268,7 @@ pub fn directory_files(
     root: &Path,
     limits: impl FnOnce(&[SourceFile]) -> Limits,
 ) -> Result<Vec<SourceFile>, GitError> {
-    let settings = root.join(SETTINGS);
-    let settings = if settings.is_file() && !settings.is_symlink() {
-        let content = read_file(&settings, &Limits::default())?;
-        vec![SourceFile { path: settings_path(), content }]
-    } else {
-        Vec::new()
-    };
-    let limits = limits(&settings);
+    let limits = limits(&directory_settings(root)?);
     let mut collector = Collector::new(&limits);
     let walk = walkdir::WalkDir::new(root).follow_links(false).min_depth(1).sort_by_file_name();
     let mut walk = walk.into_iter();
@@ -316,6 +309,16 @@ pub fn directory_files(
         }
     }
     Ok(collector.finish())
+}
+
+/// `titan.yaml` alone; nothing where there is none, or something else in its place.
+fn directory_settings(root: &Path) -> Result<Vec<SourceFile>, GitError> {
+    let path = root.join(SETTINGS);
+    if path.is_symlink() || !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let content = read_file(&path, &Limits::default())?;
+    Ok(vec![SourceFile { path: settings_path(), content }])
 }
 
 fn skip(walk: &mut walkdir::IntoIter, kind: std::fs::FileType) {

@@ -11,7 +11,6 @@
 
 mod check;
 pub mod layout;
-mod nearest;
 mod object;
 mod references;
 mod resolve;
