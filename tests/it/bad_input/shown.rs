@@ -15,6 +15,11 @@ const HOST: &str = "apiVersion: titan.dev/v1\nkind: Host\nspec: {}\n";
 /// In samples; never in any output.
 const SECRET: &str = "hunter2";
 
+/// Paths and texts.
+type Files = Vec<(&'static str, String)>;
+/// Modes and names in a tree.
+type Entries = &'static [(&'static str, &'static [u8])];
+
 fn fleet() -> ConfigRepo {
     let mut repository =
         ConfigRepo::new().host("pi", "").template().workload().deployment("good", "1", "");
@@ -118,7 +123,7 @@ fn paths() {
     let template = |extends: &str| {
         format!("apiVersion: titan.dev/v1\nkind: Template\nspec: {{extends: {extends}}}\n")
     };
-    let samples: Vec<(&[&str], Vec<(&str, String)>)> = vec![
+    let samples: Vec<(&[&str], Files)> = vec![
         (&["name/syntax"], vec![("hosts/CON.yaml", HOST.into())]),
         (&["name/syntax"], vec![("hosts/%2e%2e.yaml", HOST.into())]),
         (&["name/syntax"], vec![("hosts/-rf.yaml", HOST.into())]),
@@ -212,7 +217,7 @@ fn limits_of_the_settings() {
 #[test]
 fn trees() {
     const GONE: &str = "7777777777777777777777777777777777777777";
-    let samples: [(&str, &[(&str, &[u8])]); 8] = [
+    let samples: [(&str, Entries); 8] = [
         ("git/symlink", &[("120000", b"bad.yaml")]),
         ("git/submodule", &[("160000", b"bad.yaml")]),
         ("git/fsck", &[("100644", b"..")]),
