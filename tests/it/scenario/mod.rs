@@ -2,4 +2,5 @@
 
 mod convergence;
 mod kill;
+mod remote;
 pub(crate) mod support;
