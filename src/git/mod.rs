@@ -3,7 +3,7 @@
 //! ```text
 //!  FleetRepository ─┬─ Repository ── objects (read, source, tree, commit) and refs (refs, lock): gix
 //!                   └─ Remote ────── clone, fetch, push (remote): git(1) (process)
-//!  HostSource ── one host's folder (sparse): in place, or a partial clone
+//!  HostSource ── one host's folder (sparse): in place, or a clone (partial)
 //!  watch ── a hint that refs moved: notify
 //! ```
 //!
@@ -37,6 +37,7 @@ mod error;
 mod fleet;
 mod index;
 mod lock;
+mod partial;
 mod process;
 mod read;
 mod refs;

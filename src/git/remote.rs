@@ -137,7 +137,7 @@ impl Remote {
     }
 
     fn fetch(&self) -> Result<Result<(), Failure>, GitError> {
-        if self.fetches.fetch_add(1, Ordering::Relaxed) % HOUSEKEEPING == 0 {
+        if self.fetches.fetch_add(1, Ordering::Relaxed).is_multiple_of(HOUSEKEEPING) {
             self.tidy();
         }
         let options =

@@ -197,7 +197,7 @@ fn a_clone_of_an_agent_needs_no_care() {
         pass(&repository, &fleet);
         assert_eq!(text_of(&repository), format!("after {number}"));
     }
-    for round in 0..20 {
+    for _ in 0..20 {
         generation += 1;
         render(&repository.git, generation, &host("one", &noise(&mut random, 5000)));
         let mut child = agent(&repository, &fleet, &["--interval", "50ms"]);
@@ -205,7 +205,6 @@ fn a_clone_of_an_agent_needs_no_care() {
         thread::sleep(Duration::from_millis(random.below(120)));
         child.kill().expect("it runs");
         child.wait().expect("it ends");
-        assert!(round < 20);
     }
     generation += 1;
     render(&repository.git, generation, &host("one", "last"));
@@ -336,8 +335,8 @@ fn of_many_who_write_to_a_remote_nobody_loses_anything() {
                 assert!(git(&checkout, &["add", &file]));
                 assert!(git(&checkout, &["commit", "-q", "-m", &file]));
                 eventually("the push", || {
-                    git(&checkout, &["push", "-q"])
-                        || (git(&checkout, &["pull", "-q", "--rebase"]) && false)
+                    // A lost race is redone on top of who won.
+                    git(&checkout, &["pull", "-q", "--rebase"]) && git(&checkout, &["push", "-q"])
                 });
             }
         });
