@@ -35,7 +35,6 @@
 mod commit;
 mod error;
 mod fleet;
-mod index;
 mod lock;
 mod partial;
 mod process;

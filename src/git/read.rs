@@ -110,11 +110,6 @@ impl Repository {
         &self.shared.git_dir
     }
 
-    /// The directory that holds HEAD and the index: for linked worktrees not the common one.
-    pub(super) fn own_git_dir(&self) -> &Path {
-        self.shared.inner.git_dir()
-    }
-
     /// The root of the worktree, unless the repository is bare.
     #[must_use]
     pub fn worktree(&self) -> Option<&Path> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -41,8 +42,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Remote {
     url: String,
     dir: PathBuf,
-    limit: Duration,
-    tries: u32,
+    limits: RwLock<Limits>,
     fetches: AtomicU32,
 }
 
@@ -60,10 +60,19 @@ impl Remote {
         Ok(Self {
             url: url.to_owned(),
             dir: cache.join(format!("{}.git", digest(url))),
-            limit: limits.fetch_time.duration(),
-            tries: limits.push_tries.max(1),
+            limits: RwLock::new(limits.clone()),
             fetches: AtomicU32::new(0),
         })
+    }
+
+    pub(super) fn adopt(&self, limits: &Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits.clone();
+    }
+
+    /// Longest time that one exchange with the remote may take, and tries of a push.
+    fn patience(&self) -> (Duration, u32) {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        (limits.fetch_time.duration(), limits.push_tries.max(1))
     }
 
     /// The clone, up to date.
@@ -94,7 +103,7 @@ impl Remote {
     /// The branch that the remote's HEAD names.
     pub(super) fn head_branch(&self) -> Result<Option<String>, GitError> {
         let text = persist(|| {
-            let git = Git::new(None, "ls-remote", self.limit).remote(&self.url);
+            let git = Git::new(None, "ls-remote", self.patience().0).remote(&self.url);
             git.run(["--symref"], [self.url.as_str(), "HEAD"])
         })??;
         let branch = text
@@ -143,7 +152,7 @@ impl Remote {
         let options =
             ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
         let fetched = persist(|| {
-            let git = Git::new(Some(&self.dir), "fetch", self.limit).remote(&self.url);
+            let git = Git::new(Some(&self.dir), "fetch", self.patience().0).remote(&self.url);
             git.run(options, [self.url.as_str(), "+refs/heads/*:refs/heads/*"])
         });
         Ok(fetched?.map(drop))
@@ -152,8 +161,8 @@ impl Remote {
     /// Packs the clone when it holds many loose objects or packs, and removes what killed fetches have
     /// left. Objects that no branch holds yet stay for Git's usual two weeks.
     fn tidy(&self) {
-        clear_begun_packs(&self.dir, self.limit);
-        let git = Git::new(Some(&self.dir), "gc", self.limit).config("gc.auto=6700");
+        clear_begun_packs(&self.dir, self.patience().0);
+        let git = Git::new(Some(&self.dir), "gc", self.patience().0).config("gc.auto=6700");
         let git = git.config("gc.autoDetach=false");
         // It only takes room: the next time does it.
         if let Ok(Err(failure)) = git.run(["--auto", "--quiet"], [] as [&str; 0]) {
@@ -185,7 +194,7 @@ impl Remote {
         let refs = branches.map(|branch| format!("refs/heads/{branch}"));
         let arguments: Vec<_> = std::iter::once(self.url.clone()).chain(refs).collect();
         let text = persist(|| {
-            let git = Git::new(None, "ls-remote", self.limit).remote(&self.url);
+            let git = Git::new(None, "ls-remote", self.patience().0).remote(&self.url);
             git.run(["--quiet"], &arguments)
         })??;
         let lines = text.lines().filter_map(|line| {
@@ -205,11 +214,12 @@ impl Remote {
             return Ok(());
         }
         let mut pause = PAUSE;
+        let (_, most) = self.patience();
         let mut tries = 1;
         loop {
             match self.try_publish(repository, updates)? {
                 Pushed::Done => return Ok(()),
-                Pushed::Again(error) if tries >= self.tries => return Err(error),
+                Pushed::Again(error) if tries >= most => return Err(error),
                 Pushed::Again(_) => std::thread::sleep(full_jitter(pause)),
             }
             tries += 1;
@@ -262,7 +272,7 @@ impl Remote {
         repository: &Repository,
         updates: &[RefUpdate],
     ) -> Result<Result<(), Failure>, GitError> {
-        let git = Git::new(Some(&self.dir), "push", self.limit).remote(&self.url);
+        let git = Git::new(Some(&self.dir), "push", self.patience().0).remote(&self.url);
         let mut options: Vec<String> =
             ["--porcelain", "--quiet", "--no-verify"].map(str::to_owned).into();
         if updates.len() > 1 {
