@@ -563,7 +563,8 @@ async fn what_is_too_large_or_malformed_concerns_one_assignment() {
             assert_eq!(live("good/a.yaml").as_deref(), Some("good"));
         }
         graft(&world, 50, &[("100644", "a.yaml", b"new".to_vec())]);
-        eventually("it goes on", || live("bad/a.yaml").as_deref() == Some("new")).await;
+        controller.until(Phase::Deployed, "Applied").await;
+        assert_eq!(live("bad/a.yaml").as_deref(), Some("new"), "it goes on");
         stop.send(()).expect("the agent runs");
         assert_eq!(task.await.expect("it ends"), Summary::default());
     }
