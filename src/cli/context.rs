@@ -8,6 +8,7 @@ use clap::Args;
 use super::exit::Failure;
 use super::output::{Color, Format, Output};
 use crate::change::{ChangeError, Edit, Options, Proposed, propose};
+use crate::controller::reconcile::settings_at;
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Fleet, Limits, Revision, SourceFile, Timestamp};
 use crate::parse::{Parsed, parse};
@@ -153,7 +154,10 @@ impl Context {
         let limits = Limits::default();
         let files = revision.map(|revision| repository.repository.source_files(revision, &limits));
         let files = files.transpose()?.unwrap_or_default();
-        let parsed = parse(revision, &files);
+        let mut parsed = parse(revision, &files);
+        if let Some(revision) = revision.filter(|_| parsed.fleet.held.all.is_some()) {
+            parsed.fleet.settings = settings_at(&repository.repository, revision)?;
+        }
         Ok(Config { repository, files, parsed })
     }
 

@@ -12,10 +12,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate};
+use crate::git::{CommitInfo, EntryKind, FleetRepository, GitError, RefUpdate, Repository};
 use crate::model::{
-    AssignmentRef, Branches, Diagnostic, Fleet, Limits, RepoPath, Revision, Schedule, SourceFile,
-    TreeId,
+    AssignmentRef, Content, Diagnostic, Fleet, FleetSpec, Limits, RepoPath, Revision, Schedule,
+    SourceFile, TreeId,
 };
 use crate::parse::{Parsed, parse};
 use crate::plan::{Evaluation, evaluate};
@@ -75,7 +75,11 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     let head = git
         .branch(&repository.branch)?
         .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
-    let branches = branches_at(repository, head)?;
+    if git.is_shallow() {
+        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
+    }
+    let settings = settings_at(git, head)?;
+    let branches = settings.branches.clone();
     let before = git.branch(&branches.rendered)?;
     let mut rendered = publish::read(git, before)?;
 
@@ -98,7 +102,8 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         let update = RefUpdate { branch: branches.rendered, expected: before, new };
         repository.publish(&[update])?;
     }
-    let step = step.expect("the backlog holds at least the head");
+    let mut step = step.expect("the backlog holds at least the head");
+    step.fleet.settings = settings;
     Ok(Pass {
         source: step.source,
         fleet: Arc::new(step.fleet),
@@ -110,37 +115,60 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     })
 }
 
-/// The names of titan's branches, as the fleet's settings at `head` have them.
-fn branches_at(repository: &FleetRepository, head: Revision) -> Result<Branches, GitError> {
-    let git = &repository.repository;
+/// The fleet's settings at `head`, or those before they became unreadable: a broken `titan.yaml` is no
+/// wish for the defaults, which name other branches.
+///
+/// # Errors
+/// [`GitError::Object`].
+pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitError> {
     let path = RepoPath::new("titan.yaml").expect("it is a path");
-    let file = git.file(git.commit(head)?.tree, &path)?;
-    let files: Vec<_> =
-        file.into_iter().map(|bytes| SourceFile::regular(path.clone(), bytes)).collect();
-    Ok(parse(Some(head), &files).fleet.settings.branches)
+    let mut next = Some(head);
+    for _ in 0..Limits::default().backlog {
+        let Some(revision) = next else { break };
+        let commit = git.commit(revision)?;
+        let content = match git.entry(commit.tree, &path)? {
+            Some(entry) if entry.kind == EntryKind::File => Content::Bytes(git.blob(entry.id)?),
+            Some(entry) if entry.kind == EntryKind::Symlink => Content::Symlink,
+            Some(_) => Content::Submodule,
+            None => return Ok(FleetSpec::default()),
+        };
+        let files = [SourceFile { path: path.clone(), content }];
+        let fleet = parse(Some(revision), &files).fleet;
+        if fleet.held.all.is_none() {
+            return Ok(fleet.settings);
+        }
+        next = commit.parents.first().copied();
+    }
+    Ok(FleetSpec::default())
 }
 
 /// The source commits that are still to be rendered, oldest first; always ends with the head, so that
 /// a pass also finds what a new renderer, or a hand on the rendered branch, made different.
 ///
-/// Commits whose objects are those of the commit before are left out. A head that does not descend
-/// from the last rendered source, or too long a backlog, is rendered alone.
+/// Without a rendered branch they begin with the first commit: a clone, or a repository whose rendered
+/// branch was deleted, gets the very commits that were made as the changes came, with their
+/// generations and who stayed where. Commits whose objects are those of the commit before are left
+/// out. A head that does not descend from the last rendered source, or too long a backlog, is
+/// rendered alone.
 fn backlog(
     repository: &FleetRepository,
     rendered: &Rendered,
     head: Revision,
 ) -> Result<Vec<Revision>, GitError> {
     let git = &repository.repository;
-    let Some(last) = rendered.source.filter(|last| *last != head) else { return Ok(vec![head]) };
+    let last = rendered.source;
+    if last == Some(head) || (last.is_none() && rendered.revision.is_some()) {
+        return Ok(vec![head]);
+    }
     let limit = Limits::default().backlog as usize;
-    let mut chain = git.first_parents(head, Some(last), limit + 1)?;
+    let mut chain = git.first_parents(head, last, limit + 1)?;
     let root = chain.last().copied().unwrap_or(head);
-    if chain.len() > limit || git.commit(root)?.parents.first() != Some(&last) {
-        tracing::warn!(%last, %head, "the config branch does not continue from the last rendered commit; rendering its head alone");
+    if chain.len() > limit || git.commit(root)?.parents.first() != last.as_ref() {
+        tracing::warn!(?last, %head, "the config branch does not continue from the last rendered commit, or is too far ahead of it; rendering its head alone");
         return Ok(vec![head]);
     }
     chain.reverse();
-    let mut inputs = inputs_of(repository, last)?;
+    let mut inputs = last.map_or_else(|| Ok(Vec::new()), |last| inputs_of(repository, last))?;
     let mut pending = Vec::new();
     for revision in chain {
         let next = inputs_of(repository, revision)?;
