@@ -8,6 +8,7 @@ use clap::Args;
 use super::exit::Failure;
 use super::output::{Color, Format, Output};
 use crate::change::{ChangeError, Edit, Options, Proposed, propose};
+use crate::controller::reconcile::settings_at;
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Fleet, Limits, Revision, SourceFile, Timestamp};
 use crate::parse::{self, Parsed, parse};
@@ -154,7 +155,10 @@ impl Context {
         let files =
             revision.map(|revision| git.source_files(revision, parse::limits)).transpose()?;
         let files = files.unwrap_or_default();
-        let parsed = parse(revision, &files);
+        let mut parsed = parse(revision, &files);
+        if let Some(revision) = revision.filter(|_| parsed.fleet.held.all.is_some()) {
+            parsed.fleet.settings = settings_at(git, revision)?;
+        }
         Ok(Config { repository, files, parsed })
     }
 
