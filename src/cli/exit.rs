@@ -114,9 +114,17 @@ pub(crate) fn tell(error: &anyhow::Error, output: &Output) -> Exit {
     if let Some(ChangeError::Invalid { diagnostics }) = error.downcast_ref() {
         output.diagnostics(diagnostics);
     }
-    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let mut chain = String::new();
+    // Many errors tell their cause themselves.
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if chain.is_empty() {
+            chain = cause;
+        } else if !chain.ends_with(&cause) {
+            chain = format!("{chain}: {cause}");
+        }
+    }
     let code = code(error).map(|code| format!("[{code}] ")).unwrap_or_default();
-    output.error(&format!("{code}{}", chain.join(": ")), hint.as_deref());
+    output.error(&format!("{code}{chain}"), hint.as_deref());
     exit
 }
 

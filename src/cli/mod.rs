@@ -16,6 +16,7 @@ mod delete;
 mod demo;
 mod describe;
 mod diagnostics;
+mod dry_run;
 mod exit;
 mod get;
 mod help;
@@ -157,6 +158,9 @@ fn told(
     what: &str,
 ) -> anyhow::Result<Exit> {
     let output = &context.output;
+    if !proposed.landed && !proposed.changed.is_empty() {
+        return dry_run::tell(context, repository, proposed);
+    }
     if output.verbose > 0 {
         for path in &proposed.changed {
             output.note(&format!("`{path}`"));
