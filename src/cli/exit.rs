@@ -178,6 +178,13 @@ fn judge_change(error: &ChangeError) -> (Exit, Option<String>) {
     (Exit::No, Some(hint))
 }
 
+/// Whether git had no user, or the wrong password, for a remote by http.
+fn asks_who(detail: &str) -> bool {
+    ["Authentication failed", "could not read Username", "could not read Password"]
+        .iter()
+        .any(|part| detail.contains(part))
+}
+
 fn judge_git(error: &GitError) -> (Exit, Option<String>) {
     match error {
         GitError::NotARepository { .. } => {
@@ -187,6 +194,13 @@ fn judge_git(error: &GitError) -> (Exit, Option<String>) {
             (Exit::No, Some("give a commit id, a branch, or something like `main~2`".into()))
         }
         mistake if mistake.code().is_some() => (Exit::No, None),
+        GitError::Command { detail, .. } if asks_who(detail) => (
+            Exit::Git,
+            Some(
+                "for a password, set `GIT_ASKPASS` to a program that answers git's questions"
+                    .into(),
+            ),
+        ),
         other if other.recovery() == Recovery::Fix => (Exit::Git, None),
         _ => (Exit::Git, Some("this may pass: try again".into())),
     }
