@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::edit::{self, EditError, FieldEdit};
 use super::{check, object};
 use crate::git::{CommitDraft, FleetRepository, GitError, RefUpdate, Signature, TreeEdit};
-use crate::model::{
-    Diagnostic, Limits, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId,
-};
+use crate::model::{Diagnostic, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId};
+use crate::parse;
 
 /// One wish of a change. It names objects, not places, so that it can be done again on a newer head.
 #[derive(Debug, Clone)]
@@ -111,11 +110,10 @@ pub fn propose(
     repository: &FleetRepository,
     edits: &[Edit],
     options: &Options,
-    limits: &Limits,
 ) -> Result<Proposed, ChangeError> {
     let mut tries = 1;
     loop {
-        match attempt(repository, edits, options, limits) {
+        match attempt(repository, edits, options) {
             Err(error) if tries < TRIES && is_lost_race(&error) => {
                 std::thread::sleep(pause(tries));
                 repository.refresh()?;
@@ -147,7 +145,6 @@ fn attempt(
     fleet: &FleetRepository,
     edits: &[Edit],
     options: &Options,
-    limits: &Limits,
 ) -> Result<Proposed, ChangeError> {
     let repository = &fleet.repository;
     let head = repository.branch(&fleet.branch)?;
@@ -175,7 +172,7 @@ fn attempt(
         message: message(options),
     };
     let revision = repository.write_commit(&draft)?;
-    validate(fleet, head, revision, limits)?;
+    validate(fleet, head, revision)?;
     if options.mode == Mode::DryRun {
         return Ok(Proposed { revision, base: head, landed: false, changed });
     }
@@ -192,9 +189,8 @@ fn validate(
     fleet: &FleetRepository,
     before: Option<Revision>,
     after: Revision,
-    limits: &Limits,
 ) -> Result<(), ChangeError> {
-    let files = |revision| fleet.repository.source_files(revision, limits);
+    let files = |revision| fleet.repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let diagnostics = check::new_errors(&before, &files(after)?);
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }

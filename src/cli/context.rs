@@ -11,7 +11,7 @@ use crate::change::{ChangeError, Edit, Mode, Options, Proposed, propose};
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Fleet, Limits, ObjectRef, Revision, SourceFile, Timestamp};
 use crate::observe::view::{Scope, StatusView};
-use crate::parse::{Parsed, parse};
+use crate::parse::{self, Parsed, parse};
 use crate::publish::{self, Rendered};
 
 /// Options of every command.
@@ -152,9 +152,10 @@ impl Context {
         repository: FleetRepository,
         revision: Option<Revision>,
     ) -> Result<Config> {
-        let limits = Limits::default();
-        let files = revision.map(|revision| repository.repository.source_files(revision, &limits));
-        let files = files.transpose()?.unwrap_or_default();
+        let git = &repository.repository;
+        let files =
+            revision.map(|revision| git.source_files(revision, parse::limits)).transpose()?;
+        let files = files.unwrap_or_default();
         let parsed = parse(revision, &files);
         Ok(Config { repository, files, parsed })
     }
@@ -187,7 +188,7 @@ impl Context {
         let committer = author.clone();
         let message = message.to_owned();
         let options = Options { author, committer, message, trailers: Vec::new(), mode };
-        propose(repository, edits, &options, &Limits::default())
+        propose(repository, edits, &options)
     }
 }
 

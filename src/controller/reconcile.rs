@@ -13,11 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate};
-use crate::model::{
-    AssignmentRef, Branches, Diagnostic, Fleet, Limits, RepoPath, Revision, Schedule, SourceFile,
-    TreeId,
-};
-use crate::parse::{Parsed, parse};
+use crate::model::{AssignmentRef, Diagnostic, Fleet, FleetSpec, Revision, Schedule, TreeId};
+use crate::parse::{self, Parsed, parse};
 use crate::plan::{Evaluation, evaluate};
 use crate::publish::{self, Published, Rendered, RenderedPlan};
 
@@ -75,13 +72,14 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     let head = git
         .branch(&repository.branch)?
         .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
-    let branches = branches_at(repository, head)?;
+    let FleetSpec { branches, limits, .. } = parse::settings(&git.settings_file(head)?);
+    repository.adopt(&limits);
     let before = git.branch(&branches.rendered)?;
     let mut rendered = publish::read(git, before)?;
 
     let mut commits = Vec::new();
     let mut step = None;
-    for revision in backlog(repository, &rendered, head)? {
+    for revision in backlog(repository, &rendered, head, limits.backlog)? {
         let done = render_commit(repository, &rendered, revision)?;
         if let Published::Committed(commit) = &done.published {
             rendered = publish::read(git, Some(commit.revision))?;
@@ -110,16 +108,6 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     })
 }
 
-/// The names of titan's branches, as the fleet's settings at `head` have them.
-fn branches_at(repository: &FleetRepository, head: Revision) -> Result<Branches, GitError> {
-    let git = &repository.repository;
-    let path = RepoPath::new("titan.yaml").expect("it is a path");
-    let file = git.file(git.commit(head)?.tree, &path)?;
-    let files: Vec<_> =
-        file.into_iter().map(|bytes| SourceFile::regular(path.clone(), bytes)).collect();
-    Ok(parse(Some(head), &files).fleet.settings.branches)
-}
-
 /// The source commits that are still to be rendered, oldest first; always ends with the head, so that
 /// a pass also finds what a new renderer, or a hand on the rendered branch, made different.
 ///
@@ -129,10 +117,11 @@ fn backlog(
     repository: &FleetRepository,
     rendered: &Rendered,
     head: Revision,
+    most: u32,
 ) -> Result<Vec<Revision>, GitError> {
     let git = &repository.repository;
     let Some(last) = rendered.source.filter(|last| *last != head) else { return Ok(vec![head]) };
-    let limit = Limits::default().backlog as usize;
+    let limit = most as usize;
     let mut chain = git.first_parents(head, Some(last), limit + 1)?;
     let root = chain.last().copied().unwrap_or(head);
     if chain.len() > limit || git.commit(root)?.parents.first() != Some(&last) {
@@ -177,7 +166,7 @@ fn render_commit(
 ) -> Result<Step, GitError> {
     let git = &repository.repository;
     let source = git.commit(revision)?;
-    let files = git.source_files(revision, &Limits::default())?;
+    let files = git.source_files(revision, parse::limits)?;
     let Parsed { fleet, mut diagnostics } = parse(Some(revision), &files);
     let Evaluation { schedule, manifests, held, diagnostics: found } =
         evaluate(&fleet, &previous.current);

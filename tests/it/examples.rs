@@ -15,7 +15,8 @@ fn folder(name: &str) -> PathBuf {
 
 /// Reads a folder as `titan validate` does. No warning is fine, and nothing may be held.
 fn load(name: &str) -> (Fleet, Evaluation) {
-    let files = directory_files(&folder(name), &Limits::default()).expect("the folder can be read");
+    let files =
+        directory_files(&folder(name), |_| Limits::default()).expect("the folder can be read");
     check(name, &files)
 }
 
@@ -188,7 +189,8 @@ fn the_device_service_is_tim_pis_template() {
     assert_eq!(plain, files("examples/tim-pi/templates/device-service/files"));
 
     let fleet = folder("examples/tim-pi");
-    let mut source = directory_files(&fleet, &Limits::default()).expect("the folder can be read");
+    let mut source =
+        directory_files(&fleet, |_| Limits::default()).expect("the folder can be read");
     for file in &mut source {
         if file.path.as_str().ends_with("deployments/prod.yaml") {
             let text = "apiVersion: titan.dev/v1\nkind: Deployment\n\

@@ -1,5 +1,7 @@
 //! Whole stories on real repositories and real processes.
 
 mod convergence;
+mod http;
 mod kill;
+mod remote;
 pub(crate) mod support;
