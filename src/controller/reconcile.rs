@@ -12,8 +12,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate};
-use crate::model::{AssignmentRef, Diagnostic, Fleet, FleetSpec, Revision, Schedule, TreeId};
+use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
+use crate::model::{
+    AssignmentRef, Diagnostic, Fleet, FleetSpec, Limits, Revision, Schedule, TreeId,
+};
 use crate::parse::{self, Parsed, parse};
 use crate::plan::{Evaluation, evaluate};
 use crate::publish::{self, Published, Rendered, RenderedPlan};
@@ -72,14 +74,17 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     let head = git
         .branch(&repository.branch)?
         .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
-    let FleetSpec { branches, limits, .. } = parse::settings(&git.settings_file(head)?);
-    repository.adopt(&limits);
-    let before = git.branch(&branches.rendered)?;
+    if git.is_shallow() {
+        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
+    }
+    let settings = settings_at(git, head)?;
+    repository.adopt(&settings.limits);
+    let before = git.branch(&settings.branches.rendered)?;
     let mut rendered = publish::read(git, before)?;
 
     let mut commits = Vec::new();
     let mut step = None;
-    for revision in backlog(repository, &rendered, head, limits.backlog)? {
+    for revision in backlog(repository, &rendered, head, settings.limits.backlog)? {
         let done = render_commit(repository, &rendered, revision)?;
         if let Published::Committed(commit) = &done.published {
             rendered = publish::read(git, Some(commit.revision))?;
@@ -93,10 +98,12 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         step = Some(done);
     }
     if let Some(new) = rendered.revision.filter(|_| !commits.is_empty()) {
-        let update = RefUpdate { branch: branches.rendered, expected: before, new };
+        let update =
+            RefUpdate { branch: settings.branches.rendered.clone(), expected: before, new };
         repository.publish(&[update])?;
     }
-    let step = step.expect("the backlog holds at least the head");
+    let mut step = step.expect("the backlog holds at least the head");
+    step.fleet.settings = settings;
     Ok(Pass {
         source: step.source,
         fleet: Arc::new(step.fleet),
@@ -108,11 +115,32 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     })
 }
 
+/// The fleet's settings at `head`, or those before they became unreadable: a broken `titan.yaml` is no
+/// wish for the defaults, which name other branches.
+///
+/// # Errors
+/// [`GitError::Object`].
+pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitError> {
+    let mut next = Some(head);
+    for _ in 0..Limits::default().backlog {
+        let Some(revision) = next else { break };
+        let fleet = parse(Some(revision), &git.settings_file(revision)?).fleet;
+        if fleet.held.all.is_none() {
+            return Ok(fleet.settings);
+        }
+        next = git.commit(revision)?.parents.first().copied();
+    }
+    Ok(FleetSpec::default())
+}
+
 /// The source commits that are still to be rendered, oldest first; always ends with the head, so that
 /// a pass also finds what a new renderer, or a hand on the rendered branch, made different.
 ///
-/// Commits whose objects are those of the commit before are left out. A head that does not descend
-/// from the last rendered source, or too long a backlog, is rendered alone.
+/// Without a rendered branch they begin with the first commit: a clone, or a repository whose rendered
+/// branch was deleted, gets the very commits that were made as the changes came, with their
+/// generations and who stayed where. Commits whose objects are those of the commit before are left
+/// out. A head that does not descend from the last rendered source, or too long a backlog, is
+/// rendered alone.
 fn backlog(
     repository: &FleetRepository,
     rendered: &Rendered,
@@ -120,16 +148,19 @@ fn backlog(
     most: u32,
 ) -> Result<Vec<Revision>, GitError> {
     let git = &repository.repository;
-    let Some(last) = rendered.source.filter(|last| *last != head) else { return Ok(vec![head]) };
+    let last = rendered.source;
+    if last == Some(head) || (last.is_none() && rendered.revision.is_some()) {
+        return Ok(vec![head]);
+    }
     let limit = most as usize;
-    let mut chain = git.first_parents(head, Some(last), limit + 1)?;
+    let mut chain = git.first_parents(head, last, limit + 1)?;
     let root = chain.last().copied().unwrap_or(head);
-    if chain.len() > limit || git.commit(root)?.parents.first() != Some(&last) {
-        tracing::warn!(%last, %head, "the config branch does not continue from the last rendered commit; rendering its head alone");
+    if chain.len() > limit || git.commit(root)?.parents.first() != last.as_ref() {
+        tracing::warn!(?last, %head, "the config branch does not continue from the last rendered commit, or is too far ahead of it; rendering its head alone");
         return Ok(vec![head]);
     }
     chain.reverse();
-    let mut inputs = inputs_of(repository, last)?;
+    let mut inputs = last.map_or_else(|| Ok(Vec::new()), |last| inputs_of(repository, last))?;
     let mut pending = Vec::new();
     for revision in chain {
         let next = inputs_of(repository, revision)?;

@@ -54,5 +54,5 @@ pub use read::{Entry, EntryKind, Repository};
 pub use refs::valid_branch_name;
 pub use source::directory_files;
 pub use sparse::{HostSource, HostView};
-pub use tree::{TreeEdit, empty_tree};
+pub use tree::{TreeEdit, blob_id, empty_tree};
 pub use watch::{Watch, watch};

@@ -110,6 +110,12 @@ impl Repository {
         &self.shared.git_dir
     }
 
+    /// Whether a part of the history was not cloned.
+    #[must_use]
+    pub fn is_shallow(&self) -> bool {
+        self.local().is_shallow().unwrap_or(false)
+    }
+
     /// The root of the worktree, unless the repository is bare.
     #[must_use]
     pub fn worktree(&self) -> Option<&Path> {

@@ -65,6 +65,9 @@ fn subject(edited: &Edited) -> String {
             return if names.len() == 1 { one } else { format!("{verb} {}", hosts(names.len())) };
         }
     }
+    if edited.defaced {
+        return "remove what titan did not write".to_owned();
+    }
     "record assignments".to_owned()
 }
 

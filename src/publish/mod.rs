@@ -15,7 +15,7 @@ mod files;
 mod message;
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use read::read;
@@ -39,6 +39,9 @@ pub struct Rendered {
     pub trees: BTreeMap<AssignmentRef, TreeId>,
     /// Where each host's folder lies.
     pub folders: BTreeMap<Name, RepoPath>,
+    /// What lies below `hosts/` and `assignments/` and is not titan's: a hand put it there. A GitOps
+    /// tool would apply it, so the next commit leaves it out.
+    pub strangers: BTreeSet<RepoPath>,
 }
 
 /// What is to be on the rendered branch, for one source commit.
@@ -87,13 +90,19 @@ pub fn publish(
         None => None,
     };
     let edited = edit::edit(repository, base, previous, plan)?;
-    // `hydrator.metadata` names the source commit: it alone is no reason for a commit.
-    if edited.tree == base.unwrap_or_else(empty_tree) {
+    let before = base.unwrap_or_else(empty_tree);
+    // `hydrator.metadata` names the source commit: a new one alone is no reason for a commit.
+    let named = previous.source == Some(source.id);
+    if edited.tree == before && !named {
         return Ok(Published::Unchanged);
     }
     let mut edit = TreeEdit::new(repository, Some(edited.tree));
     let metadata = files::hydrator_metadata(plan.fleet.settings.repo_url.as_deref(), source);
     edit.put(&files::hydrator_path(), metadata.as_bytes())?;
+    let tree = edit.write()?;
+    if tree == before {
+        return Ok(Published::Unchanged);
+    }
     let generation = previous.generation + 1;
     let titan = Signature {
         name: "titan".into(),
@@ -102,7 +111,7 @@ pub fn publish(
         offset: source.committer.offset,
     };
     let draft = CommitDraft {
-        tree: edit.write()?,
+        tree,
         parents: previous.revision.into_iter().collect(),
         author: titan.clone(),
         committer: titan,

@@ -1,7 +1,7 @@
 //! What the rendered branch holds now.
 
 use super::{Rendered, files};
-use crate::git::{Entry, EntryKind, GitError, Repository};
+use crate::git::{Entry, EntryKind, GitError, Repository, blob_id};
 use crate::model::{DeploymentRef, Name, RepoPath, Revision, TreeId};
 
 /// How many commits of others on top of titan's are looked through.
@@ -21,10 +21,12 @@ pub fn read(repository: &Repository, revision: Option<Revision>) -> Result<Rende
     let (source, generation) = origin(repository, revision)?;
     let mut rendered =
         Rendered { revision: Some(revision), source, generation, ..Rendered::default() };
-    for entry in repository.entries(commit.tree)? {
-        if entry.kind == EntryKind::Tree && entry.name == files::HOSTS {
-            hosts(repository, &files::hosts_path(), entry.id, &mut rendered)?;
+    match repository.entry(commit.tree, &files::hosts_path())? {
+        Some(folder) if folder.kind == EntryKind::Tree => {
+            hosts(repository, &files::hosts_path(), folder.id, &mut rendered)?;
         }
+        Some(_) => drop(rendered.strangers.insert(files::hosts_path())),
+        None => {}
     }
     for pair in rendered.trees.keys() {
         rendered.current.insert(&pair.deployment, &pair.host);
@@ -34,6 +36,7 @@ pub fn read(repository: &Repository, revision: Option<Revision>) -> Result<Rende
             rendered.current.hosts.insert(deployment, hosts);
         }
     }
+    rendered.strangers.extend(unrecorded(repository, commit.tree)?);
     Ok(rendered)
 }
 
@@ -72,6 +75,20 @@ pub(super) fn recorded(
     Ok(all.filter_map(|(path, entry)| Some((files::recorded_name(&path)?, entry.id))).collect())
 }
 
+/// What lies below `assignments/` and records nothing.
+fn unrecorded(repository: &Repository, tree: TreeId) -> Result<Vec<RepoPath>, GitError> {
+    let root = files::assignments_path();
+    match repository.entry(tree, &root)? {
+        Some(folder) if folder.kind == EntryKind::Tree => {
+            let all = repository.walk(folder.id)?.into_iter().map(|(path, _)| path);
+            let strange = all.filter(|path| files::recorded_name(path).is_none());
+            Ok(strange.filter_map(|path| root.join(path.as_str()).ok()).collect())
+        }
+        Some(_) => Ok(vec![root]),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Looks for hosts' folders in `folder`, which is no host's.
 fn hosts(
     repository: &Repository,
@@ -79,8 +96,7 @@ fn hosts(
     tree: TreeId,
     rendered: &mut Rendered,
 ) -> Result<(), GitError> {
-    for entry in folders(repository, tree)? {
-        let Ok(path) = folder.join(&entry.name) else { continue };
+    for (path, entry) in folders(repository, folder, tree, rendered)? {
         below_hosts(repository, &path, &entry, rendered)?;
     }
     Ok(())
@@ -91,42 +107,52 @@ fn below_hosts(
     path: &RepoPath,
     entry: &Entry,
     rendered: &mut Rendered,
-) -> Result<bool, GitError> {
-    let entries = repository.entries(entry.id)?;
-    let is_host = entries.iter().any(|entry| entry.name == files::MARKER);
-    let Some(host) = Name::new(&entry.name).ok().filter(|_| is_host) else {
-        hosts(repository, path, entry.id, rendered)?;
-        return Ok(false);
+) -> Result<(), GitError> {
+    let marker_name = RepoPath::new(files::MARKER).expect("because it is a plain name");
+    let marker = repository.entry(entry.id, &marker_name)?;
+    let Some((host, marker)) = Name::new(&entry.name).ok().zip(marker) else {
+        return hosts(repository, path, entry.id, rendered);
     };
+    if rendered.folders.contains_key(&host) {
+        // A host has one folder: this is a copy.
+        rendered.strangers.insert(path.clone());
+        return Ok(());
+    }
     rendered.folders.insert(host.clone(), path.clone());
-    for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::Tree) {
+    let below = folders(repository, path, entry.id, rendered)?;
+    if marker.kind == EntryKind::File && marker.id == blob_id(files::marker(&host).as_bytes()) {
+        rendered.strangers.remove(&files::marker_path(path));
+    } else {
+        rendered.strangers.insert(files::marker_path(path));
+    }
+    for (path, entry) in below {
         // `hosts/a.yaml` and `hosts/a/b.yaml` are both fine: then b's folder lies in a's.
-        let marker = RepoPath::new(files::MARKER).expect("because it is a plain name");
-        if repository.entry(entry.id, &marker)?.is_some() {
-            if let Ok(path) = path.join(&entry.name) {
-                below_hosts(repository, &path, &entry, rendered)?;
-            }
-            continue;
-        }
-        if let Ok(workspace) = Name::new(&entry.name) {
-            assignments(repository, &host, &workspace, entry.id, rendered)?;
+        if repository.entry(entry.id, &marker_name)?.is_some() {
+            below_hosts(repository, &path, &entry, rendered)?;
+        } else if let Ok(workspace) = Name::new(&entry.name) {
+            assignments(repository, &host, (&workspace, &path), entry.id, rendered)?;
+        } else {
+            rendered.strangers.insert(path);
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Notes the deployments in the folder of one workspace of one host.
 fn assignments(
     repository: &Repository,
     host: &Name,
-    workspace: &Name,
+    (workspace, path): (&Name, &RepoPath),
     tree: TreeId,
     rendered: &mut Rendered,
 ) -> Result<(), GitError> {
-    for workload in folders(repository, tree)? {
-        for deployment in folders(repository, workload.id)? {
+    for (path, workload) in folders(repository, path, tree, rendered)? {
+        for (path, deployment) in folders(repository, &path, workload.id, rendered)? {
             let names = (Name::new(&workload.name), Name::new(&deployment.name));
-            let (Ok(workload), Ok(name)) = names else { continue };
+            let (Ok(workload), Ok(name)) = names else {
+                rendered.strangers.insert(path);
+                continue;
+            };
             let deployment_ref = DeploymentRef { workspace: workspace.clone(), workload, name };
             rendered.trees.insert(deployment_ref.on(host), deployment.id);
         }
@@ -134,10 +160,21 @@ fn assignments(
     Ok(())
 }
 
+/// The folders in the folder `path`. Its files are strangers: titan puts none there.
 fn folders(
     repository: &Repository,
+    path: &RepoPath,
     tree: TreeId,
-) -> Result<impl Iterator<Item = Entry> + use<>, GitError> {
-    let entries = repository.entries(tree)?;
-    Ok(entries.into_iter().filter(|entry| entry.kind == EntryKind::Tree))
+    rendered: &mut Rendered,
+) -> Result<Vec<(RepoPath, Entry)>, GitError> {
+    let mut found = Vec::new();
+    for entry in repository.entries(tree)? {
+        let Ok(path) = path.join(&entry.name) else { continue };
+        if entry.kind == EntryKind::Tree {
+            found.push((path, entry));
+        } else {
+            rendered.strangers.insert(path);
+        }
+    }
+    Ok(found)
 }
