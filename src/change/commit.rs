@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::edit::{self, EditError, FieldEdit};
 use super::{check, object};
-use crate::git::{CommitDraft, FleetRepository, GitError, RefUpdate, Signature, TreeEdit};
+use crate::git::{
+    CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Signature, TreeEdit,
+};
 use crate::model::{
     Diagnostic, Limits, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId,
 };
@@ -138,12 +140,14 @@ fn attempt(
     let repository = &fleet.repository;
     let head = repository.branch(&fleet.branch)?;
     let base = head.map(|head| repository.commit(head)).transpose()?.map(|commit| commit.tree);
-    let mut edited = TreeEdit::new(repository, base);
+    let objects = repository.begin();
+    let staged = objects.repository();
+    let mut edited = TreeEdit::new(staged, base);
     for edit in edits {
         apply(fleet, base, edit, &mut edited)?;
     }
     let tree = edited.write()?;
-    let changed = repository.changed_paths(base, Some(tree))?;
+    let changed = staged.changed_paths(base, Some(tree))?;
     if changed.is_empty() {
         return Ok(Proposed { revision: head.unwrap_or(Revision::NONE), changed });
     }
@@ -159,8 +163,9 @@ fn attempt(
         committer: options.committer.clone(),
         message: message(options),
     };
-    let revision = repository.write_commit(&draft)?;
-    validate(fleet, head, revision, limits)?;
+    let revision = staged.write_commit(&draft)?;
+    validate(staged, head, revision, limits)?;
+    objects.finish()?;
     let update = RefUpdate { branch: fleet.branch.clone(), expected: head, new: revision };
     fleet.publish(&[update])?;
     if checked_out {
@@ -171,12 +176,12 @@ fn attempt(
 
 /// Refuses a commit that brings errors which its parent has not.
 fn validate(
-    fleet: &FleetRepository,
+    repository: &Repository,
     before: Option<Revision>,
     after: Revision,
     limits: &Limits,
 ) -> Result<(), ChangeError> {
-    let files = |revision| fleet.repository.source_files(revision, limits);
+    let files = |revision| repository.source_files(revision, limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let diagnostics = check::new_errors(&before, &files(after)?);
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate};
+use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
 use crate::model::{
     AssignmentRef, Branches, Diagnostic, Fleet, Limits, RepoPath, Revision, Schedule, SourceFile,
     TreeId,
@@ -81,10 +81,12 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
 
     let mut commits = Vec::new();
     let mut step = None;
+    // All that the pass writes becomes durable at once, before the branch moves.
+    let objects = git.begin();
     for revision in backlog(repository, &rendered, head)? {
-        let done = render_commit(repository, &rendered, revision)?;
+        let done = render_commit(objects.repository(), &rendered, revision)?;
         if let Published::Committed(commit) = &done.published {
-            rendered = publish::read(git, Some(commit.revision))?;
+            rendered = publish::read(objects.repository(), Some(commit.revision))?;
             commits.push(NewCommit {
                 source: done.source.clone(),
                 revision: commit.revision,
@@ -95,6 +97,7 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         step = Some(done);
     }
     if let Some(new) = rendered.revision.filter(|_| !commits.is_empty()) {
+        objects.finish()?;
         let update = RefUpdate { branch: branches.rendered, expected: before, new };
         repository.publish(&[update])?;
     }
@@ -171,11 +174,10 @@ struct Step {
 }
 
 fn render_commit(
-    repository: &FleetRepository,
+    git: &Repository,
     previous: &Rendered,
     revision: Revision,
 ) -> Result<Step, GitError> {
-    let git = &repository.repository;
     let source = git.commit(revision)?;
     let files = git.source_files(revision, &Limits::default())?;
     let Parsed { fleet, mut diagnostics } = parse(Some(revision), &files);

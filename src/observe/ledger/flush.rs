@@ -29,11 +29,13 @@ impl Ledger {
             if head != self.head {
                 self.absorb(repository, head, now)?;
             }
-            let Some(tree) = self.write(repository)? else {
+            let objects = repository.begin();
+            let Some(tree) = self.write(objects.repository())? else {
                 self.dirty.clear();
                 return Ok(None);
             };
-            let new = self.commit(repository, tree, now)?;
+            let new = self.commit(objects.repository(), tree, now)?;
+            objects.finish()?;
             let update = RefUpdate { branch: branch.to_owned(), expected: self.head, new };
             match fleet.publish(&[update]) {
                 Ok(()) => {
