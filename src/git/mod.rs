@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  FleetRepository ─┬─ Repository ── objects (read, source, tree, commit) and refs (refs, lock): gix
+//!                   │      └─ Objects ── new objects, as one pack (pack); merged later (upkeep)
 //!                   └─ Remote ────── clone, fetch, push (remote): git(1) (process)
 //!  HostSource ── one host's folder (sparse): in place, or a partial clone
 //!  watch ── a hint that refs moved: notify
@@ -27,6 +28,7 @@ mod remote;
 mod source;
 mod sparse;
 mod tree;
+mod upkeep;
 mod watch;
 mod worktree;
 
