@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::pack;
 use super::process::Git;
@@ -25,6 +25,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 /// A temporary file that nobody wrote to for so long is a killed process's.
 const LEFT: Duration = Duration::from_secs(3600);
+
+/// The same for a file of titan's that no process has locked: a crash loop must not fill the disk.
+const LEFT_UNLOCKED: Duration = Duration::from_secs(60);
 
 /// How long Git believes in a `gc.pid`.
 const GC: Duration = Duration::from_secs(12 * 3600);
@@ -58,6 +61,14 @@ impl Repository {
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        let done = self.merge_packs();
+        // Closing it would not do: a program that is being started has a copy for an instant.
+        file.unlock().map_err(failed)?;
+        done
+    }
+
+    /// See [`Repository::upkeep`], under titan's own lock.
+    fn merge_packs(&self) -> Result<bool, GitError> {
         let Some(_gc) = Gc::begin(self.git_dir())? else { return Ok(false) };
         clear_leftovers(self);
         // Hosts wait for the other core.
@@ -94,7 +105,11 @@ fn files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 
 fn is_older(path: &Path, age: Duration) -> bool {
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|is| is > age))
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|is| is > age))
+}
+
+fn is_unlocked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// Removes what killed writers of packs left, titan's and Git's. A writer that was killed between its
@@ -105,10 +120,12 @@ pub(super) fn clear_leftovers(repository: &Repository) {
     for path in files(&folder) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_default();
-        if !LEFTOVERS.iter().any(|prefix| name.starts_with(prefix)) || !is_older(&path, LEFT) {
+        let ours = name.starts_with(pack::TEMPORARY);
+        let age = if ours && is_unlocked(&path) { LEFT_UNLOCKED } else { LEFT };
+        if !LEFTOVERS.iter().any(|prefix| name.starts_with(prefix)) || !is_older(&path, age) {
             continue;
         }
-        let complete = name.starts_with(pack::TEMPORARY)
+        let complete = ours
             && pack_of(&path).is_some_and(|pack| {
                 let pack = folder.join(format!("pack-{pack}.pack"));
                 let index = pack.with_extension("idx");

@@ -18,7 +18,7 @@ const FAR: u64 = 1 << 31;
 
 /// Writes the index of the pack that ends in the hash `pack`; `lines` in any order, each id once.
 pub(super) fn write(lines: &mut [Line], pack: ObjectId, out: impl Write) -> io::Result<()> {
-    lines.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    lines.sort_unstable_by_key(|line| line.id);
     let mut out = Hashed { out, hasher: gix::hash::hasher(gix::hash::Kind::Sha1) };
     out.write_all(b"\xfftOc\0\0\0\x02")?;
     let mut fanout = [0u32; 256];

@@ -232,9 +232,12 @@ impl PackWriter {
 
 /// A file that vanishes unless it is renamed; nobody may write to it afterwards, as with Git's own.
 fn temporary(folder: &Path, ending: &str) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(TEMPORARY)
         .suffix(ending)
         .permissions(Permissions::from_mode(0o444))
-        .tempfile_in(folder)
+        .tempfile_in(folder)?;
+    // A sign that somebody is writing. Where files cannot be locked, their age alone decides.
+    let _ = file.as_file().try_lock();
+    Ok(file)
 }

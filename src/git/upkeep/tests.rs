@@ -91,7 +91,7 @@ fn only_one_at_a_time_and_never_beside_a_gc() {
     lock.lock().expect("locked");
     std::fs::write(&gc, format!("{} {}", dead.id(), host())).expect("written");
     assert!(!repository.upkeep().expect("no fault"), "another titan is at it");
-    drop(lock);
+    lock.unlock().expect("unlocked");
     assert!(repository.upkeep().expect("it works"), "that process is dead");
     assert_eq!(repository.packs().count, 1);
     assert!(!gc.exists());
@@ -115,11 +115,13 @@ fn what_killed_writers_left_goes() {
     let (_dir, repository) = bare();
     let blobs = write(&repository, 0);
     let folder = repository.git_dir().join("objects/pack");
-    let long_ago = SystemTime::now() - 2 * LEFT;
-    let age = |path: &Path| {
+    let set_age = |path: &Path, age: Duration| {
         let file = File::open(path).expect("it is there");
-        file.set_modified(long_ago).expect("an older time");
+        let now = file.metadata().and_then(|metadata| metadata.modified()).expect("its time");
+        file.set_modified(now - age).expect("an older time");
+        file
     };
+    let age = |path: &Path| drop(set_age(path, 2 * LEFT));
     // Killed between the last two steps: the pack is in place, its index is not.
     let index = files(&folder).find(|path| path.extension().is_some_and(|e| e == "idx"));
     let index = index.expect("an index");
@@ -130,13 +132,21 @@ fn what_killed_writers_left_goes() {
         age(&folder.join(name));
     }
     std::fs::write(folder.join("tmp_titan_young.pack"), "").expect("written");
+    let minutes = 2 * LEFT_UNLOCKED;
+    for name in ["tmp_titan_free", "tmp_titan_locked", "tmp_pack_minutes"] {
+        std::fs::write(folder.join(name), "").expect("written");
+        set_age(&folder.join(name), minutes);
+    }
+    let writer = set_age(&folder.join("tmp_titan_locked"), minutes);
+    writer.lock().expect("locked");
     clear_leftovers(&repository);
     let mut names: Vec<_> = files(&folder)
         .filter(|path| !path.to_string_lossy().contains("/pack-"))
         .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
-    assert_eq!(names, ["other", "tmp_titan_young.pack"]);
+    let stay = ["other", "tmp_pack_minutes", "tmp_titan_locked", "tmp_titan_young.pack"];
+    assert_eq!(names, stay);
     assert!(index.exists());
     let again = Repository::open(repository.git_dir()).expect("it opens");
     assert_eq!(&*again.blob(blobs[0].0).expect("found again"), blobs[0].1.as_bytes());

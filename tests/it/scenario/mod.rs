@@ -2,4 +2,5 @@
 
 mod convergence;
 mod kill;
+mod objects;
 pub(crate) mod support;
