@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::edit::{self, EditError, FieldEdit};
 use super::{check, object};
-use crate::git::{CommitDraft, FleetRepository, GitError, RefUpdate, Signature, TreeEdit};
+use crate::git::{
+    CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Signature, TreeEdit,
+};
 use crate::model::{Diagnostic, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId};
 use crate::parse;
 
@@ -149,12 +151,14 @@ fn attempt(
     let repository = &fleet.repository;
     let head = repository.branch(&fleet.branch)?;
     let base = head.map(|head| repository.commit(head)).transpose()?.map(|commit| commit.tree);
-    let mut edited = TreeEdit::new(repository, base);
+    let objects = repository.begin();
+    let staged = objects.repository();
+    let mut edited = TreeEdit::new(staged, base);
     for edit in edits {
         apply(fleet, base, edit, &mut edited)?;
     }
     let tree = edited.write()?;
-    let changed = repository.changed_paths(base, Some(tree))?;
+    let changed = staged.changed_paths(base, Some(tree))?;
     if changed.is_empty() {
         let revision = head.unwrap_or(Revision::NONE);
         return Ok(Proposed { revision, base: head, landed: false, changed });
@@ -171,8 +175,9 @@ fn attempt(
         committer: options.committer.clone(),
         message: message(options),
     };
-    let revision = repository.write_commit(&draft)?;
-    validate(fleet, head, revision)?;
+    let revision = staged.write_commit(&draft)?;
+    validate(staged, head, revision)?;
+    objects.finish()?;
     if options.mode == Mode::DryRun {
         return Ok(Proposed { revision, base: head, landed: false, changed });
     }
@@ -186,11 +191,11 @@ fn attempt(
 
 /// Refuses a commit that brings errors which its parent has not.
 fn validate(
-    fleet: &FleetRepository,
+    repository: &Repository,
     before: Option<Revision>,
     after: Revision,
 ) -> Result<(), ChangeError> {
-    let files = |revision| fleet.repository.source_files(revision, parse::limits);
+    let files = |revision| repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let diagnostics = check::new_errors(&before, &files(after)?);
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }

@@ -69,7 +69,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         flush: args.flush.map(TimeSpan::duration),
     };
     let listen = (!args.no_listen).then_some(args.listen);
-    service::runtime()?.block_on(serve(config, listen))
+    let runtime = service::runtime()?;
+    let done = runtime.block_on(serve(config, listen));
+    // Upkeep may be under way. Nobody waits for it: it ends by itself, or the next one does its work.
+    runtime.shutdown_background();
+    done
 }
 
 async fn serve(config: controller::Config, listen: Option<SocketAddr>) -> Result<Exit> {

@@ -37,6 +37,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     }
     let pass = reconcile(&repository)?;
     let status = record(&repository, &pass, context.now)?;
+    // All is done already: what is left for the next run is no failure of this one.
+    if let Err(error) = repository.repository.upkeep() {
+        tracing::warn!(%error, "packs are not merged");
+    }
     context.output.diagnostics(&pass.diagnostics);
     let result = json!({
         "source": pass.source.id,

@@ -84,10 +84,12 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
 
     let mut commits = Vec::new();
     let mut step = None;
+    // All that the pass writes becomes durable at once, before the branch moves.
+    let objects = git.begin();
     for revision in backlog(repository, &rendered, head, settings.limits.backlog)? {
-        let done = render_commit(repository, &rendered, revision)?;
+        let done = render_commit(objects.repository(), &rendered, revision)?;
         if let Published::Committed(commit) = &done.published {
-            rendered = publish::read(git, Some(commit.revision))?;
+            rendered = publish::read(objects.repository(), Some(commit.revision))?;
             commits.push(NewCommit {
                 source: done.source.clone(),
                 revision: commit.revision,
@@ -98,6 +100,7 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         step = Some(done);
     }
     if let Some(new) = rendered.revision.filter(|_| !commits.is_empty()) {
+        objects.finish()?;
         let update =
             RefUpdate { branch: settings.branches.rendered.clone(), expected: before, new };
         repository.publish(&[update])?;
@@ -191,11 +194,10 @@ struct Step {
 }
 
 fn render_commit(
-    repository: &FleetRepository,
+    git: &Repository,
     previous: &Rendered,
     revision: Revision,
 ) -> Result<Step, GitError> {
-    let git = &repository.repository;
     let source = git.commit(revision)?;
     let files = git.source_files(revision, parse::limits)?;
     let Parsed { fleet, mut diagnostics } = parse(Some(revision), &files);

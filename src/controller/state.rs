@@ -39,7 +39,15 @@ pub(super) struct State {
     /// Faults in a row, of passes and of flushes.
     faults: u32,
     flush_faults: u32,
+    /// Merging packs, beside everything else; `true` when it worked.
+    upkeep: Option<JoinHandle<bool>>,
+    /// Objects were written since the last one.
+    wrote: bool,
+    upkeep_after: Instant,
 }
+
+/// How long the repository's upkeep rests after a fault.
+const UPKEEP_REST: Duration = Duration::from_secs(300);
 
 /// Longest wait between two tries after faults.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -75,6 +83,9 @@ impl State {
             flushed: None,
             faults: 0,
             flush_faults: 0,
+            upkeep: None,
+            wrote: true,
+            upkeep_after: Instant::now(),
         };
         state.next_look = Instant::now() + state.poll();
         state.passed(Ok(Some(Box::new(pass))));
@@ -123,6 +134,7 @@ impl State {
     }
 
     fn take_over(&mut self, pass: &Pass) {
+        self.wrote |= !pass.commits.is_empty();
         for commit in &pass.commits {
             tracing::info!(
                 source = %commit.source.id.short(), rendered = %commit.revision.short(),
@@ -172,6 +184,35 @@ impl State {
         if self.ledger.is_dirty() && self.flush_at() <= Instant::now() {
             self.flush().await;
         }
+        self.keep_up().await;
+    }
+
+    /// Merges packs when there are many, one run at a time; nobody waits for it.
+    async fn keep_up(&mut self) {
+        if let Some(upkeep) = self.upkeep.take_if(|upkeep| upkeep.is_finished())
+            && !upkeep.await.unwrap_or(false)
+        {
+            self.upkeep_after = Instant::now() + UPKEEP_REST;
+        }
+        if !self.wrote || self.upkeep.is_some() || Instant::now() < self.upkeep_after {
+            return;
+        }
+        self.wrote = false;
+        let repository = self.config.repository.repository.clone();
+        self.upkeep = Some(spawn_blocking(move || {
+            let done = repository.upkeep();
+            match &done {
+                Ok(true) => tracing::debug!("packs are merged"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        error = error as &dyn Error,
+                        "packs are not merged; it is tried again"
+                    );
+                }
+            }
+            done.is_ok()
+        }));
     }
 
     /// Writes what is known for the last time.
@@ -199,7 +240,10 @@ impl State {
         self.ledger = ledger;
         self.flushed = Some(Instant::now());
         match result {
-            Ok(_) => self.flush_faults = 0,
+            Ok(revision) => {
+                self.flush_faults = 0;
+                self.wrote |= revision.is_some();
+            }
             Err(error) => {
                 self.flush_faults = self.flush_faults.saturating_add(1);
                 tracing::error!(

@@ -34,7 +34,17 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Store {
     folder: Folder,
     copies: Folder,
-    _lock: OwnedFd,
+    _lock: Lock,
+}
+
+/// Released at once: a program that is being started holds a copy of every open file for an instant.
+#[derive(Debug)]
+struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 impl Store {
@@ -57,7 +67,7 @@ impl Store {
             }
         }
         let copies = folder.make("last-good")?;
-        Ok(Self { folder, copies, _lock: lock })
+        Ok(Self { folder, copies, _lock: Lock(lock) })
     }
 
     #[must_use]

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 
-use gix::ObjectId;
 use gix::actor::SignatureRef;
 use gix::bstr::ByteSlice;
-use gix::objs::{CommitRef, Kind, Write};
+use gix::objs::{CommitRef, CommitRefIter, Kind};
 
-use super::error::{damaged, gix_error};
+use super::error::damaged;
 use super::read::{self, commit_object, tree_id};
 use super::{GitError, Repository};
 use crate::model::{Revision, Timestamp, TreeId};
@@ -75,9 +74,8 @@ impl Repository {
     /// [`GitError::Object`].
     pub fn commit(&self, revision: Revision) -> Result<CommitInfo, GitError> {
         let id = commit_object(revision);
-        let local = self.local();
-        let commit = local.find_commit(id).map_err(damaged(id))?;
-        let readable = with_readable_people(&commit.data);
+        let data = self.store().data(id, Kind::Commit)?;
+        let readable = with_readable_people(&data);
         let decoded = CommitRef::from_bytes(&readable, id.kind()).map_err(damaged(id))?;
         let author = decoded.author().map_err(damaged(id))?;
         let committer = decoded.committer().map_err(damaged(id))?;
@@ -104,14 +102,15 @@ impl Repository {
         base: Option<Revision>,
         limit: usize,
     ) -> Result<Vec<Revision>, GitError> {
-        let local = self.local();
+        let store = self.store();
         let mut found = Vec::new();
         let mut next = Some(tip);
         while let Some(at) = next.filter(|at| Some(*at) != base && found.len() < limit) {
             found.push(at);
             let id = commit_object(at);
-            let commit = local.find_commit(id).map_err(damaged(id))?;
-            next = commit.parent_ids().next().map(|parent| read::revision(parent.detach()));
+            let data = store.data(id, Kind::Commit)?;
+            next =
+                CommitRefIter::from_bytes(&data, id.kind()).parent_ids().next().map(read::revision);
         }
         Ok(found)
     }
@@ -122,7 +121,7 @@ impl Repository {
     /// [`GitError::Object`] when a commit on the way is missing; a missing `ancestor` is just not
     /// reachable.
     pub fn is_ancestor(&self, ancestor: Revision, tip: Revision) -> Result<bool, GitError> {
-        let local = self.local();
+        let store = self.store();
         let mut seen = HashSet::from([tip]);
         let mut queue = VecDeque::from([tip]);
         while let Some(at) = queue.pop_front() {
@@ -130,14 +129,16 @@ impl Repository {
                 return Ok(true);
             }
             let id = commit_object(at);
-            let commit = local.find_commit(id).map_err(damaged(id))?;
-            let parents = commit.parent_ids().map(|parent| read::revision(parent.detach()));
+            let data = store.data(id, Kind::Commit)?;
+            let parents = CommitRefIter::from_bytes(&data, id.kind()).parent_ids();
+            let parents = parents.map(read::revision);
             queue.extend(parents.filter(|parent| seen.insert(*parent)));
         }
         Ok(false)
     }
 
-    /// Writes the commit object; no ref moves. The same draft gives the same id everywhere.
+    /// Writes the commit object, durably unless it joins others ([`super::Objects`]); no ref moves. The
+    /// same draft gives the same id everywhere.
     ///
     /// # Errors
     /// When the object cannot be written.
@@ -151,7 +152,13 @@ impl Repository {
         // Git ends a message at a NUL and refuses it in `fsck`.
         text.push_str(draft.message.replace('\0', "").trim_end());
         text.push('\n');
-        let id = write_object(&self.local(), Kind::Commit, text.as_bytes())?;
+        if !self.is_staged() {
+            let objects = self.begin();
+            let id = objects.repository().store().write(Kind::Commit, text.as_bytes(), None)?;
+            objects.finish()?;
+            return Ok(read::revision(id));
+        }
+        let id = self.store().write(Kind::Commit, text.as_bytes(), None)?;
         Ok(read::revision(id))
     }
 }
@@ -175,20 +182,6 @@ fn with_readable_people(commit: &[u8]) -> Cow<'_, [u8]> {
     }
     mended.extend_from_slice(commit.get(header + 1..).unwrap_or_default());
     Cow::Owned(mended)
-}
-
-/// Writes an object unless it is there already.
-pub(super) fn write_object(
-    local: &gix::Repository,
-    kind: Kind,
-    bytes: &[u8],
-) -> Result<ObjectId, GitError> {
-    let id = gix::objs::compute_hash(local.object_hash(), kind, bytes)
-        .map_err(|error| gix_error("name an object")(error))?;
-    if local.objects.exists_without_refresh(&id) {
-        return Ok(id);
-    }
-    local.objects.write_buf_with_known_id(kind, bytes, id).map_err(gix_error("write an object"))
 }
 
 impl Signature {

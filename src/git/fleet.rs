@@ -81,6 +81,7 @@ impl FleetRepository {
             }
         };
         super::lock::clear_temporary_files(&repository);
+        super::upkeep::clear_leftovers(&repository);
         let branch = match (branch, &remote) {
             (Some(branch), _) => Some(branch.to_owned()),
             (None, None) => repository.head_branch()?,

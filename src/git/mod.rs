@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  FleetRepository ─┬─ Repository ── objects (read, source, tree, commit) and refs (refs, lock): gix
+//!                   │      └─ Objects ── new objects, as one pack (pack); merged later (upkeep)
 //!                   └─ Remote ────── clone, fetch, push (remote): git(1) (process)
 //!  HostSource ── one host's folder (sparse): in place, or a clone (partial)
 //!  watch ── a hint that refs moved: notify
@@ -36,6 +37,7 @@ mod commit;
 mod error;
 mod fleet;
 mod lock;
+mod pack;
 mod partial;
 mod process;
 mod read;
@@ -44,12 +46,14 @@ mod remote;
 mod source;
 mod sparse;
 mod tree;
+mod upkeep;
 mod watch;
 mod worktree;
 
 pub use commit::{CommitDraft, CommitInfo, Signature};
 pub use error::GitError;
 pub use fleet::{FleetRepository, Location, RefUpdate};
+pub use pack::{Objects, Sibling};
 pub use read::{Entry, EntryKind, Repository};
 pub use refs::valid_branch_name;
 pub use source::directory_files;

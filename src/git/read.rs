@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gix::bstr::{BStr, ByteSlice};
-use gix::objs::TreeRefIter;
 use gix::objs::tree::EntryKind as Mode;
+use gix::objs::{Kind, TreeRefIter};
 use gix::{ObjectId, ThreadSafeRepository};
 
 use super::GitError;
 use super::error::{damaged, gix_error};
+use super::pack::{Stage, Store};
 use crate::model::{RepoPath, Revision, TreeId};
 
 /// An open repository: its object database and refs. Cheap to clone, may be sent to other threads.
 #[derive(Debug, Clone)]
 pub struct Repository {
     shared: Arc<Shared>,
+    /// What is written and read besides; see [`super::Objects`].
+    stage: Option<Arc<Stage>>,
 }
 
 #[derive(Debug)]
@@ -89,7 +92,7 @@ impl Repository {
         let git_dir = local.common_dir();
         let git_dir = git_dir.canonicalize().map_err(|e| GitError::io("resolve", git_dir, e))?;
         let worktree = local.workdir().map(Path::to_owned);
-        Ok(Self { shared: Arc::new(Shared { inner, git_dir, worktree }) })
+        Ok(Self { shared: Arc::new(Shared { inner, git_dir, worktree }), stage: None })
     }
 
     /// Opens the repository around `path`, as `git` would find it.
@@ -125,6 +128,21 @@ impl Repository {
     /// A handle for this thread. It shares all caches but its own buffers.
     pub(super) fn local(&self) -> gix::Repository {
         self.shared.inner.to_thread_local()
+    }
+
+    /// The same with what is staged.
+    pub(super) fn staged(&self, stage: Arc<Stage>) -> Self {
+        Self { shared: Arc::clone(&self.shared), stage: Some(stage) }
+    }
+
+    /// Whether what is written here is staged.
+    pub(super) fn is_staged(&self) -> bool {
+        self.stage.is_some()
+    }
+
+    /// The objects, for this thread.
+    pub(super) fn store(&self) -> Store {
+        Store { gix: self.local(), stage: self.stage.clone() }
     }
 
     /// The branch that HEAD names, short (`main`), also when it has no commit yet; `None` when detached.
@@ -171,7 +189,7 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn entries(&self, tree: TreeId) -> Result<Vec<Entry>, GitError> {
-        let raw = raw_entries(&self.local(), object(tree))?;
+        let raw = raw_entries(&self.store(), object(tree))?;
         Ok(raw.into_iter().map(RawEntry::into_entry).collect())
     }
 
@@ -180,11 +198,11 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn entry(&self, tree: TreeId, path: &RepoPath) -> Result<Option<Entry>, GitError> {
-        let local = self.local();
+        let store = self.store();
         let mut at = object(tree);
         let mut segments = path.segments().peekable();
         while let Some(segment) = segments.next() {
-            let entries = raw_entries(&local, at)?;
+            let entries = raw_entries(&store, at)?;
             let found = entries.into_iter().find(|entry| entry.name == segment.as_bytes());
             let Some(entry) = found else { return Ok(None) };
             if segments.peek().is_none() {
@@ -203,7 +221,7 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn blob(&self, id: TreeId) -> Result<Arc<[u8]>, GitError> {
-        read_blob(&self.local(), object(id))
+        read_blob(&self.store(), object(id))
     }
 
     /// The size of an object in bytes, without reading its content.
@@ -242,7 +260,7 @@ impl Repository {
     /// [`GitError::Object`].
     pub fn walk(&self, tree: TreeId) -> Result<Vec<(RepoPath, Entry)>, GitError> {
         let mut files = Vec::new();
-        walk_into(&self.local(), object(tree), None, &mut files)?;
+        walk_into(&self.store(), object(tree), None, &mut files)?;
         files.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(files)
     }
@@ -259,7 +277,7 @@ impl Repository {
     ) -> Result<Vec<RepoPath>, GitError> {
         let mut paths = std::collections::BTreeSet::new();
         let sides = [before.map(object), after.map(object)];
-        differences(&self.local(), sides, None, &mut paths)?;
+        differences(&self.store(), sides, None, &mut paths)?;
         Ok(paths.into_iter().collect())
     }
 }
@@ -317,12 +335,9 @@ pub(super) fn revision(id: ObjectId) -> Revision {
 }
 
 /// The entries of a tree as they are, in the order in which they stand.
-pub(super) fn raw_entries(
-    local: &gix::Repository,
-    id: ObjectId,
-) -> Result<Vec<RawEntry>, GitError> {
-    let tree = local.find_tree(id).map_err(damaged(id))?;
-    let entries = TreeRefIter::from_bytes(&tree.data, id.kind()).map(|entry| {
+pub(super) fn raw_entries(store: &Store, id: ObjectId) -> Result<Vec<RawEntry>, GitError> {
+    let tree = store.data(id, Kind::Tree)?;
+    let entries = TreeRefIter::from_bytes(&tree, id.kind()).map(|entry| {
         let entry = entry.map_err(damaged(id))?;
         let (name, mode) = (entry.filename.to_vec(), entry.mode.kind());
         Ok(RawEntry { name, mode, id: entry.oid.to_owned() })
@@ -330,9 +345,8 @@ pub(super) fn raw_entries(
     entries.collect()
 }
 
-pub(super) fn read_blob(local: &gix::Repository, id: ObjectId) -> Result<Arc<[u8]>, GitError> {
-    let mut blob = local.find_blob(id).map_err(damaged(id))?;
-    Ok(blob.take_data().into())
+pub(super) fn read_blob(store: &Store, id: ObjectId) -> Result<Arc<[u8]>, GitError> {
+    store.data(id, Kind::Blob).map(Arc::from)
 }
 
 /// `name` below `parent`, if it may stand in a path.
@@ -345,15 +359,15 @@ pub(super) fn child(parent: Option<&RepoPath>, name: &[u8]) -> Option<RepoPath> 
 }
 
 fn walk_into(
-    local: &gix::Repository,
+    store: &Store,
     tree: ObjectId,
     parent: Option<&RepoPath>,
     files: &mut Vec<(RepoPath, Entry)>,
 ) -> Result<(), GitError> {
-    for entry in raw_entries(local, tree)? {
+    for entry in raw_entries(store, tree)? {
         let Some(path) = child(parent, &entry.name) else { continue };
         match entry.mode {
-            Mode::Tree => walk_into(local, entry.id, Some(&path), files)?,
+            Mode::Tree => walk_into(store, entry.id, Some(&path), files)?,
             Mode::Blob | Mode::BlobExecutable => files.push((path, entry.into_entry())),
             Mode::Link | Mode::Commit => {}
         }
@@ -363,7 +377,7 @@ fn walk_into(
 
 /// Compares two trees, entering only what differs.
 fn differences(
-    local: &gix::Repository,
+    store: &Store,
     sides: [Option<ObjectId>; 2],
     parent: Option<&RepoPath>,
     paths: &mut std::collections::BTreeSet<RepoPath>,
@@ -371,7 +385,7 @@ fn differences(
     let mut names = std::collections::BTreeMap::<Vec<u8>, [Option<RawEntry>; 2]>::new();
     for (side, tree) in sides.into_iter().enumerate() {
         let Some(tree) = tree else { continue };
-        for entry in raw_entries(local, tree)? {
+        for entry in raw_entries(store, tree)? {
             let pair = names.entry(entry.name.clone()).or_default();
             pair[side] = Some(entry);
         }
@@ -386,7 +400,7 @@ fn differences(
             entry.as_ref().filter(|entry| entry.mode == Mode::Tree).map(|entry| entry.id)
         });
         if below.iter().any(Option::is_some) {
-            differences(local, below, Some(&path), paths)?;
+            differences(store, below, Some(&path), paths)?;
         }
         if pair.iter().flatten().any(|entry| entry.mode != Mode::Tree) {
             paths.insert(path);

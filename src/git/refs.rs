@@ -1,5 +1,7 @@
 //! Moving branches, by compare-and-swap.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use gix::refs::transaction::{LogChange, PreviousValue, RefEdit};
@@ -61,7 +63,9 @@ impl Repository {
         ];
         let mut tries = 0;
         loop {
-            let Err(error) = self.swap(&name, previous.clone(), new) else { return Ok(()) };
+            let Err(error) = self.swap(&name, previous.clone(), new) else {
+                return self.make_durable(branch);
+            };
             // What went wrong shows in the ref and in the locks; messages differ by cause and version.
             let actual = self.branch(branch)?;
             if actual == Some(new) {
@@ -83,6 +87,22 @@ impl Repository {
                 lock::State::Held(_) => std::thread::sleep(lock::PAUSE),
             }
         }
+    }
+
+    /// What gix leaves out: a branch that moved has moved, also after a power failure.
+    fn make_durable(&self, branch: &str) -> Result<(), GitError> {
+        let path = self.git_dir().join(format!("refs/heads/{branch}"));
+        let folder = path.parent().expect("because it is in a folder");
+        for path in [path.as_path(), folder] {
+            match File::open(path).and_then(|file| file.sync_all()) {
+                // Somebody packed or moved it meanwhile.
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(GitError::io("sync", path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// One try of the compare-and-swap.

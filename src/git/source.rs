@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gix::ObjectId;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::error::damaged;
+use super::pack::Store;
 use super::read::{self, child};
 use super::{GitError, Repository};
 use crate::model::{Content, Limits, RepoPath, Revision, SourceFile};
@@ -136,11 +136,11 @@ impl Repository {
         revision: Revision,
         limits: impl FnOnce(&[SourceFile]) -> Limits,
     ) -> Result<Vec<SourceFile>, GitError> {
-        let local = self.local();
         let limits = limits(&self.settings_file(revision)?);
+        let store = self.store();
         let tree = read::object(self.commit(revision)?.tree);
         let collector = Collector::new(&limits);
-        let mut reader = TreeReader { local: &local, collector, blobs: HashMap::new() };
+        let mut reader = TreeReader { store: &store, collector, blobs: HashMap::new() };
         reader.root(tree)?;
         Ok(reader.collector.finish())
     }
@@ -150,12 +150,12 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn settings_file(&self, revision: Revision) -> Result<Vec<SourceFile>, GitError> {
-        let local = self.local();
+        let store = self.store();
         let tree = read::object(self.commit(revision)?.tree);
         let limits = Limits::default();
         let collector = Collector::new(&limits);
-        let mut reader = TreeReader { local: &local, collector, blobs: HashMap::new() };
-        let mut entries = read::raw_entries(&local, tree)?.into_iter();
+        let mut reader = TreeReader { store: &store, collector, blobs: HashMap::new() };
+        let mut entries = read::raw_entries(&store, tree)?.into_iter();
         if let Some(entry) = entries.find(|entry| entry.name == SETTINGS.as_bytes())
             && entry.mode != Mode::Tree
         {
@@ -167,7 +167,7 @@ impl Repository {
 
 /// Reads a tree of the object database.
 struct TreeReader<'a> {
-    local: &'a gix::Repository,
+    store: &'a Store,
     collector: Collector<'a>,
     /// Blobs that were read: the same one may stand at many paths.
     blobs: HashMap<ObjectId, Content>,
@@ -176,7 +176,7 @@ struct TreeReader<'a> {
 impl TreeReader<'_> {
     fn root(&mut self, tree: ObjectId) -> Result<(), GitError> {
         let mut names = BTreeSet::new();
-        for entry in read::raw_entries(self.local, tree)? {
+        for entry in read::raw_entries(self.store, tree)? {
             if refused_by_git(&entry.name) {
                 self.collector.malformed(None, refusal(None, &entry.name));
                 continue;
@@ -223,7 +223,7 @@ impl TreeReader<'_> {
     ) -> Result<(), GitError> {
         let before = self.collector.files.len();
         let mut names = BTreeSet::new();
-        for entry in read::raw_entries(self.local, tree)? {
+        for entry in read::raw_entries(self.store, tree)? {
             if !self.collector.has_room(Some(path)) {
                 break;
             }
@@ -245,11 +245,11 @@ impl TreeReader<'_> {
         if let Some(content) = self.blobs.get(&id) {
             return Ok(content.clone());
         }
-        let bytes = self.local.find_header(id).map_err(damaged(id))?.size();
+        let bytes = self.store.size(id)?;
         let content = if bytes > self.collector.limits.blob_size.0 {
             Content::TooLarge { bytes }
         } else {
-            Content::Bytes(read::read_blob(self.local, id)?)
+            Content::Bytes(read::read_blob(self.store, id)?)
         };
         self.blobs.insert(id, content.clone());
         Ok(content)

@@ -6,7 +6,7 @@ use gix::ObjectId;
 use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::commit::write_object;
+use super::pack::{Objects, Sibling, Store};
 use super::read::{self, object, tree_id};
 use super::{GitError, Repository};
 use crate::model::{RepoPath, TreeId};
@@ -15,7 +15,9 @@ use crate::model::{RepoPath, TreeId};
 /// their ids and are not read. Folders that become empty vanish.
 pub struct TreeEdit<'a> {
     repository: &'a Repository,
-    local: gix::Repository,
+    store: Store,
+    /// For a repository where nothing is staged: what is written here, until the end.
+    own: Option<Objects>,
     root: Folder,
 }
 
@@ -90,7 +92,9 @@ impl<'a> TreeEdit<'a> {
     #[must_use]
     pub fn new(repository: &'a Repository, base: Option<TreeId>) -> Self {
         let base = base.map_or(Base::Empty, |id| Base::Tree(object(id)));
-        Self { repository, local: repository.local(), root: Folder::new(base) }
+        let own = (!repository.is_staged()).then(|| repository.begin());
+        let store = own.as_ref().map_or(repository, Objects::repository).store();
+        Self { repository, store, own, root: Folder::new(base) }
     }
 
     /// Puts a file (mode 100644); replaces what is there, a folder included.
@@ -98,7 +102,29 @@ impl<'a> TreeEdit<'a> {
     /// # Errors
     /// When the blob cannot be written.
     pub fn put(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<(), GitError> {
-        let id = write_object(&self.local, Kind::Blob, bytes)?;
+        self.put_blob(path, bytes, None)
+    }
+
+    /// The same for a file that resembles others in the same set of objects.
+    ///
+    /// # Errors
+    /// As [`TreeEdit::put`].
+    pub fn put_sibling(
+        &mut self,
+        path: &RepoPath,
+        bytes: &[u8],
+        sibling: Sibling,
+    ) -> Result<(), GitError> {
+        self.put_blob(path, bytes, Some(sibling))
+    }
+
+    fn put_blob(
+        &mut self,
+        path: &RepoPath,
+        bytes: &[u8],
+        sibling: Option<Sibling>,
+    ) -> Result<(), GitError> {
+        let id = self.store.write(Kind::Blob, bytes, sibling)?;
         self.root.set(path, Node::Blob(id));
         Ok(())
     }
@@ -121,16 +147,20 @@ impl<'a> TreeEdit<'a> {
         Ok(())
     }
 
-    /// Writes the new trees and blobs; returns the root.
+    /// Writes the new trees and blobs, durably unless they join others ([`super::Objects`]); returns the
+    /// root.
     ///
     /// # Errors
     /// [`GitError::Object`] when a tree on the way to a change cannot be read, or when one cannot be
     /// written.
     pub fn write(self) -> Result<TreeId, GitError> {
-        let id = match write_folder(&self.local, None, self.root)? {
+        let id = match write_folder(&self.store, None, self.root)? {
             Some(id) => id,
-            None => write_object(&self.local, Kind::Tree, b"")?,
+            None => self.store.write(Kind::Tree, b"", None)?,
         };
+        if let Some(own) = self.own {
+            own.finish()?;
+        }
         Ok(tree_id(id))
     }
 }
@@ -147,7 +177,7 @@ impl std::fmt::Debug for TreeEdit<'_> {
 
 /// Writes a folder whose path holds the tree `inherited`; `None` when nothing is left in it.
 fn write_folder(
-    local: &gix::Repository,
+    store: &Store,
     inherited: Option<ObjectId>,
     folder: Folder,
 ) -> Result<Option<ObjectId>, GitError> {
@@ -158,7 +188,7 @@ fn write_folder(
     };
     let mut entries = BTreeMap::new();
     if let Some(base) = base {
-        let old = read::raw_entries(local, base)?;
+        let old = read::raw_entries(store, base)?;
         entries.extend(old.into_iter().map(|entry| (entry.name, (entry.mode, entry.id))));
     }
     for (name, node) in folder.changes {
@@ -171,7 +201,7 @@ fn write_folder(
                 let old = entries.get(&name).copied();
                 let inherits = matches!(below.base, Base::Inherited);
                 let tree = old.filter(|(mode, _)| *mode == Mode::Tree).map(|(_, id)| id);
-                match write_folder(local, tree, below)? {
+                match write_folder(store, tree, below)? {
                     Some(id) => Some((Mode::Tree, id)),
                     // Removing `a/b` where `a` is a file removes nothing.
                     None if inherits => old.filter(|(mode, _)| *mode != Mode::Tree),
@@ -187,7 +217,7 @@ fn write_folder(
     if entries.is_empty() {
         return Ok(None);
     }
-    write_object(local, Kind::Tree, &encode(entries)).map(Some)
+    store.write(Kind::Tree, &encode(entries), None).map(Some)
 }
 
 /// A tree object: `<mode> <name>\0<id>`, sorted as if the names of folders ended in `/`.

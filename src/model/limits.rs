@@ -92,7 +92,34 @@ impl fmt::Display for Span {
         write!(f, "{}{unit}", ms / factor)
     }
 }
-serde_as_text!(Size, Span);
+serde_as_text!(Span);
+
+impl Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Bytes(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Bytes(bytes) => Ok(Self(bytes)),
+            Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+impl fmt::Debug for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
 
 impl JsonSchema for Size {
     fn schema_name() -> std::borrow::Cow<'static, str> {
@@ -100,8 +127,9 @@ impl JsonSchema for Size {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A number of bytes, such as `64KiB`, `1MiB` or `2GiB`",
-            "type": "string",
+            "description": "A number of bytes, such as `64KiB`, `1MiB`, `2GiB` or 4096",
+            "type": ["string", "integer"],
+            "minimum": 0,
             "pattern": "^[0-9]{1,12}(KiB|MiB|GiB)?$"
         })
     }

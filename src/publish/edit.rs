@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Rendered, RenderedPlan, files, read};
-use crate::git::{GitError, Repository, TreeEdit, empty_tree};
+use crate::git::{GitError, Repository, Sibling, TreeEdit, empty_tree};
 use crate::model::{AssignmentRef, DeploymentRef, Manifests, Name, RepoPath, TreeId};
 
 /// The new tree, without a new `hydrator.metadata`, and how it differs.
@@ -117,7 +117,7 @@ fn trees(
         let key = Arc::as_ptr(manifests);
         let tree = match written.get(&key) {
             Some(tree) => *tree,
-            None => write_manifests(repository, manifests)?,
+            None => write_manifests(repository, &pair.deployment, manifests)?,
         };
         written.insert(key, tree);
         trees.insert(pair.clone(), tree);
@@ -127,13 +127,18 @@ fn trees(
     Ok(trees)
 }
 
-fn write_manifests(repository: &Repository, manifests: &Manifests) -> Result<TreeId, GitError> {
+/// Every file is a sibling of the same file of the same deployment on other hosts.
+fn write_manifests(
+    repository: &Repository,
+    deployment: &DeploymentRef,
+    manifests: &Manifests,
+) -> Result<TreeId, GitError> {
     if manifests.files.is_empty() {
         return Ok(empty_tree());
     }
     let mut edit = TreeEdit::new(repository, None);
     for (path, bytes) in &manifests.files {
-        edit.put(path, bytes)?;
+        edit.put_sibling(path, bytes, Sibling::of(&(deployment, path)))?;
     }
     edit.write()
 }

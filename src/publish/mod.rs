@@ -73,6 +73,7 @@ pub struct Commit {
 }
 
 /// Writes the objects and, if anything differs from `previous`, the commit for `source`. Moves no ref.
+/// `repository` is the view of [`crate::git::Objects`] that several commits may share.
 ///
 /// # Errors
 /// When an object of the previous tree cannot be read, or a new one cannot be written.

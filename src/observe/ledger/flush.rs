@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Item, Ledger};
 use crate::git::{
-    CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Signature, TreeEdit,
+    CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Sibling, Signature, TreeEdit,
 };
 use crate::model::{Connection, Phase, RepoPath, Revision, Timestamp, TreeId};
 use crate::observe::files;
@@ -29,11 +29,13 @@ impl Ledger {
             if head != self.head {
                 self.absorb(repository, head, now)?;
             }
-            let Some(tree) = self.write(repository)? else {
+            let objects = repository.begin();
+            let Some(tree) = self.write(objects.repository())? else {
                 self.dirty.clear();
                 return Ok(None);
             };
-            let new = self.commit(repository, tree, now)?;
+            let new = self.commit(objects.repository(), tree, now)?;
+            objects.finish()?;
             let update = RefUpdate { branch: branch.to_owned(), expected: self.head, new };
             match fleet.publish(&[update]) {
                 Ok(()) => {
@@ -56,14 +58,20 @@ impl Ledger {
             return Ok(None);
         }
         let mut edit = TreeEdit::new(repository, self.tree);
-        let contents: Vec<_> =
-            self.dirty.iter().map(|(path, item)| (path, self.content(path, item))).collect();
-        for (path, _) in contents.iter().filter(|(_, content)| content.is_none()) {
+        let contents = self.dirty.iter().map(|(path, item)| (path, item, self.content(path, item)));
+        let contents: Vec<_> = contents.collect();
+        for (path, _, _) in contents.iter().filter(|(_, _, content)| content.is_none()) {
             edit.remove(path)?;
         }
-        for (path, content) in &contents {
-            if let Some(content) = content {
-                edit.put(path, content)?;
+        for (path, item, content) in &contents {
+            let Some(content) = content else { continue };
+            match item {
+                Item::Assignment(assignment) => {
+                    let sibling = Sibling::of(&assignment.deployment);
+                    edit.put_sibling(path, content, sibling)?;
+                }
+                Item::Host(_) => edit.put_sibling(path, content, Sibling::of(&"host"))?,
+                Item::Fleet | Item::Diagnostics => edit.put(path, content)?,
             }
         }
         let tree = edit.write()?;

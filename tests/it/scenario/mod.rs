@@ -4,5 +4,6 @@ mod convergence;
 mod history;
 mod http;
 mod kill;
+mod objects;
 mod remote;
 pub(crate) mod support;

@@ -1,0 +1,248 @@
+//! Deltas between siblings: the same file, rendered for two hosts.
+//!
+//! Siblings differ within lines, seldom in lines. So both texts are walked in step, and after a
+//! difference the walk goes on at the next line that both have. That costs one comparison of memory,
+//! not an index of the base.
+
+/// A shorter run that both have is cheaper to insert than to copy.
+const SHORTEST: usize = 8;
+
+/// Most bytes that one instruction copies.
+const COPY: usize = 0x1_0000;
+
+/// Most bytes that one instruction inserts.
+const INSERT: usize = 0x7f;
+
+/// How many lines ahead a common one is looked for.
+const AHEAD: usize = 8;
+
+/// Instructions that make `target` out of `base`, unless they take more than `most` bytes.
+pub(super) fn between(base: &[u8], target: &[u8], most: usize) -> Option<Vec<u8>> {
+    // Offsets are four bytes wide.
+    u32::try_from(base.len()).ok()?;
+    let mut out = Vec::with_capacity(64);
+    write_size(base.len(), &mut out);
+    write_size(target.len(), &mut out);
+    let prefix = common_prefix(base, target);
+    let suffix = common_suffix(&base[prefix..], &target[prefix..]);
+    let (base_end, end) = (base.len() - suffix, target.len() - suffix);
+    let (old, new) = (&base[..base_end], &target[..end]);
+
+    let (mut at, mut old_at, mut inserted) = (0, 0, 0);
+    let mut run = prefix;
+    loop {
+        if run >= SHORTEST {
+            insert(&new[inserted..at], &mut out);
+            copy(old_at, run, &mut out);
+            inserted = at + run;
+        }
+        (at, old_at) = (at + run, old_at + run);
+        if out.len() + at.saturating_sub(inserted) > most {
+            return None;
+        }
+        let Some((next, old_next)) = meet(new, at, old, old_at) else { break };
+        (at, old_at) = (next, old_next);
+        run = common_prefix(&old[old_at..], &new[at..]);
+    }
+    insert(&new[inserted..], &mut out);
+    if suffix >= SHORTEST {
+        copy(base_end, suffix, &mut out);
+    } else {
+        insert(&target[end..], &mut out);
+    }
+    (out.len() <= most).then_some(out)
+}
+
+/// Where both texts go on alike after they differ at `at` and `old_at`.
+fn meet(new: &[u8], at: usize, old: &[u8], old_at: usize) -> Option<(usize, usize)> {
+    let (lines, old_lines) = (line_starts(new, at), line_starts(old, old_at));
+    let same = |a: usize, b: usize| {
+        let (line, old_line) = (line(&new[a..]), line(&old[b..]));
+        !line.is_empty() && line == old_line
+    };
+    let pairs = (0..lines.len()).flat_map(|a| (0..old_lines.len()).map(move |b| (a, b)));
+    let found = pairs.filter(|(a, b)| same(lines[*a], old_lines[*b])).min_by_key(|(a, b)| a + b);
+    // Another value at another length in the very next line: still in step.
+    let in_step = (!lines.is_empty() && !old_lines.is_empty()).then_some((0, 0));
+    let (a, b) = found.or(in_step)?;
+    let (mut a, mut b) = (lines[a], old_lines[b]);
+    while a > at && b > old_at && new[a - 1] == old[b - 1] {
+        (a, b) = (a - 1, b - 1);
+    }
+    Some((a, b))
+}
+
+/// The next few places after `at` where a line begins.
+fn line_starts(text: &[u8], at: usize) -> Vec<usize> {
+    let mut starts = Vec::with_capacity(AHEAD);
+    let mut from = at;
+    while starts.len() < AHEAD
+        && let Some(length) = text[from..].iter().position(|byte| *byte == b'\n')
+    {
+        from += length + 1;
+        starts.push(from);
+    }
+    starts
+}
+
+fn line(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| end + 1);
+    &text[..end]
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const WIDE: usize = 32;
+    let wide = a.chunks_exact(WIDE).zip(b.chunks_exact(WIDE)).take_while(|(a, b)| a == b).count();
+    let start = wide * WIDE;
+    start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
+}
+
+fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    const WIDE: usize = 32;
+    let wide = a.rchunks_exact(WIDE).zip(b.rchunks_exact(WIDE)).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[..a.len() - wide * WIDE], &b[..b.len() - wide * WIDE]);
+    let rest = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    wide * WIDE + rest
+}
+
+fn insert(mut bytes: &[u8], out: &mut Vec<u8>) {
+    while !bytes.is_empty() {
+        let (now, rest) = bytes.split_at(bytes.len().min(INSERT));
+        out.push(u8::try_from(now.len()).expect("because an insertion is shorter than that"));
+        out.extend_from_slice(now);
+        bytes = rest;
+    }
+}
+
+fn copy(mut offset: usize, mut size: usize, out: &mut Vec<u8>) {
+    while size > 0 {
+        let now = size.min(COPY);
+        let start = out.len();
+        out.push(0x80);
+        let bytes = offset.to_le_bytes().into_iter().take(4);
+        // The largest size is written as none at all.
+        let sizes = (now % COPY).to_le_bytes().into_iter().take(3);
+        for (bit, byte) in bytes.chain(sizes).enumerate().filter(|(_, byte)| *byte != 0) {
+            out[start] |= 1 << bit;
+            out.push(byte);
+        }
+        (offset, size) = (offset + now, size - now);
+    }
+}
+
+fn write_size(mut size: usize, out: &mut Vec<u8>) {
+    while size > 0x7f {
+        out.push(u8::try_from(size & 0x7f).expect("because seven bits fit") | 0x80);
+        size >>= 7;
+    }
+    out.push(u8::try_from(size).expect("because seven bits are left"));
+}
+
+/// What `delta` makes out of `base`; `None` when it does not fit to it.
+pub(super) fn apply(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = delta.iter().copied();
+    if read_size(&mut rest)? != base.len() {
+        return None;
+    }
+    let size = read_size(&mut rest)?;
+    let mut out = Vec::with_capacity(size);
+    while let Some(op) = rest.next() {
+        if op & 0x80 == 0 {
+            let before = out.len();
+            out.extend(rest.by_ref().take(usize::from(op)));
+            if op == 0 || out.len() - before != usize::from(op) {
+                return None;
+            }
+            continue;
+        }
+        let mut parts = [0usize; 2];
+        for bit in (0..7).filter(|bit| op & 1 << bit != 0) {
+            let (part, shift) = if bit < 4 { (0, bit * 8) } else { (1, (bit - 4) * 8) };
+            parts[part] |= usize::from(rest.next()?) << shift;
+        }
+        let [offset, length] = parts;
+        let length = if length == 0 { COPY } else { length };
+        out.extend_from_slice(base.get(offset..offset.checked_add(length)?)?);
+    }
+    (out.len() == size).then_some(out)
+}
+
+fn read_size(bytes: &mut impl Iterator<Item = u8>) -> Option<usize> {
+    let (mut size, mut shift) = (0, 0);
+    loop {
+        let byte = bytes.next()?;
+        size |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return Some(size);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(base: &str, target: &str) -> Option<usize> {
+        let delta = between(base.as_bytes(), target.as_bytes(), target.len() / 2)?;
+        let made = apply(base.as_bytes(), &delta).expect("it applies");
+        assert_eq!(String::from_utf8(made).expect("text"), target);
+        Some(delta.len())
+    }
+
+    #[test]
+    fn siblings_cost_what_differs() {
+        let text = |host: &str, ring: &str, extra: &str| {
+            let lines = "            - name: something-that-all-of-them-have\n".repeat(8);
+            format!(
+                "host: {host}\n{lines}labels: {{host: {host}, ring: {ring}}}\n{extra}{lines}end: {host}.example\n{lines}"
+            )
+        };
+        let base = text("store-0001", "1", "");
+        assert!(size(&base, &base).is_some_and(|size| size <= 10));
+        let other = size(&base, &text("store-0002", "1", "")).expect("a delta");
+        assert!(other < 60, "{other}");
+        let longer = size(&base, &text("warehouse-00003", "22", "")).expect("a delta");
+        assert!(longer < 120, "{longer}");
+        let line =
+            size(&base, &text("store-0002", "1", "extra: true\nmore: 1\n")).expect("a delta");
+        assert!(line < 90, "{line}");
+        let less =
+            size(&text("store-0001", "1", "a: 1\nb: 2\n"), &text("s", "1", "")).expect("a delta");
+        assert!(less < 90, "{less}");
+        assert_eq!(size("a\nb\nc\n", "something else altogether\n"), None);
+        assert_eq!(size("", "something\n"), None);
+    }
+
+    #[test]
+    fn anything_can_be_made_out_of_anything() {
+        let mut seed = 7u64;
+        let mut random = |bound: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(seed >> 33).expect("31 bits") % bound
+        };
+        for _ in 0..2000 {
+            let base: Vec<u8> = (0..random(300)).map(|_| b"ab\n\0"[random(4)]).collect();
+            let mut target = base.clone();
+            for _ in 0..random(6) {
+                let at = random(target.len() + 1);
+                let end = (at + random(20)).min(target.len());
+                let new: Vec<u8> = (0..random(20)).map(|_| b"abc\n"[random(4)]).collect();
+                target.splice(at..end, new);
+            }
+            let delta = between(&base, &target, usize::MAX).expect("there is no bound");
+            assert_eq!(apply(&base, &delta).as_ref(), Some(&target));
+        }
+    }
+
+    #[test]
+    fn long_copies_and_far_offsets() {
+        let base: Vec<u8> =
+            (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let target = [&base[..70_000], b"x", &base[70_000..]].concat();
+        let delta = between(&base, &target, 100).expect("a delta");
+        assert_eq!(apply(&base, &delta), Some(target));
+        assert_eq!(apply(&base[1..], &delta), None, "another base");
+        assert_eq!(apply(&base, &delta[..delta.len() - 1]), None, "cut off");
+    }
+}

@@ -1,0 +1,243 @@
+//! A pack while it is written.
+
+use std::collections::HashMap;
+use std::fs::{File, Permissions};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gix::ObjectId;
+use gix::hashtable::HashMap as IdMap;
+use gix::objs::Kind;
+use tempfile::NamedTempFile;
+
+use super::Sibling;
+use super::entry::{self, Encoder, Level, Type};
+use super::{delta, index};
+
+/// What files are called until they are complete; `git prune` knows `tmp_` as well.
+pub(in crate::git) const TEMPORARY: &str = "tmp_titan_";
+
+/// Bytes that are gathered before they are written.
+const CHUNK: usize = 1 << 20;
+
+/// Most bases of one family: rings and overrides make siblings differ in kind.
+const BASES: usize = 4;
+
+/// Most bytes of bases that are kept in memory.
+const BASE_BYTES: usize = 64 << 20;
+
+/// Magic number, version 2, and the count that is known in the end.
+const HEADER: [u8; 12] = *b"PACK\0\0\0\x02\0\0\0\0";
+
+/// Writes objects one after the other into a temporary file. What was written can be read back. Nobody
+/// else sees any of it before [`PackWriter::finish`]; dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub(super) struct PackWriter {
+    file: NamedTempFile,
+    /// What follows the first `flushed` bytes of the file.
+    buffer: Vec<u8>,
+    flushed: u64,
+    lines: Vec<index::Line>,
+    /// Object → its place in `lines`.
+    places: IdMap<ObjectId, usize>,
+    encoder: Encoder,
+    bases: HashMap<Sibling, Vec<Base>>,
+    base_bytes: usize,
+    /// Of the entry that is being made, used again and again.
+    scratch: Vec<u8>,
+}
+
+/// A blob that others may be made out of.
+#[derive(Debug)]
+struct Base {
+    offset: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl PackWriter {
+    /// Starts a pack below `folder` (`objects/pack`).
+    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self {
+            file: temporary(folder, ".pack")?,
+            buffer: HEADER.to_vec(),
+            flushed: 0,
+            lines: Vec::new(),
+            places: IdMap::default(),
+            encoder: Encoder::new(),
+            bases: HashMap::new(),
+            base_bytes: 0,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Any object of it.
+    pub(super) fn sample(&self) -> Option<ObjectId> {
+        self.lines.first().map(|line| line.id)
+    }
+
+    pub(super) fn contains(&self, id: &ObjectId) -> bool {
+        self.places.contains_key(id)
+    }
+
+    /// Adds an object, unless the pack has it.
+    pub(super) fn add(
+        &mut self,
+        id: ObjectId,
+        kind: Kind,
+        bytes: &[u8],
+        sibling: Option<Sibling>,
+    ) -> io::Result<()> {
+        if self.contains(&id) {
+            return Ok(());
+        }
+        if let Some(sibling) = sibling
+            && let Some((base, instructions)) = self.closest(sibling, bytes)
+        {
+            let distance = self.end() - base;
+            return self.append(id, Type::Delta { distance }, &instructions, Level::Stored);
+        }
+        let level = match (kind, sibling) {
+            (Kind::Tree, _) => Level::Stored,
+            (_, Some(_)) => Level::Small,
+            (_, None) => Level::Fast,
+        };
+        if let Some(sibling) = sibling {
+            self.keep(sibling, bytes);
+        }
+        self.append(id, Type::Whole(kind), bytes, level)
+    }
+
+    /// The shortest delta from a base of the family: where that base is, and the instructions.
+    fn closest(&self, sibling: Sibling, bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
+        let mut found: Option<(u64, Vec<u8>)> = None;
+        for base in self.bases.get(&sibling)? {
+            let most = found.as_ref().map_or(bytes.len() / 2, |(_, best)| best.len());
+            if let Some(instructions) = delta::between(&base.bytes, bytes, most) {
+                // Good enough: looking further would cost more than it saves.
+                let enough = instructions.len() <= bytes.len() / 8;
+                found = Some((base.offset, instructions));
+                if enough {
+                    break;
+                }
+            }
+        }
+        found
+    }
+
+    /// Remembers the blob that comes next as a base, as far as there is room.
+    fn keep(&mut self, sibling: Sibling, bytes: &[u8]) {
+        let offset = self.end();
+        let bases = self.bases.entry(sibling).or_default();
+        if bases.len() < BASES && self.base_bytes + bytes.len() <= BASE_BYTES {
+            self.base_bytes += bytes.len();
+            bases.push(Base { offset, bytes: bytes.into() });
+        }
+    }
+
+    fn append(&mut self, id: ObjectId, what: Type, bytes: &[u8], level: Level) -> io::Result<()> {
+        self.scratch.clear();
+        entry::write_header(what, bytes.len(), &mut self.scratch);
+        self.encoder.compress(bytes, level, &mut self.scratch);
+        self.places.insert(id, self.lines.len());
+        let (crc, offset) = (crc32fast::hash(&self.scratch), self.end());
+        self.lines.push(index::Line { id, crc, offset });
+        self.buffer.extend_from_slice(&self.scratch);
+        if self.buffer.len() >= CHUNK { self.flush() } else { Ok(()) }
+    }
+
+    /// Where the next entry begins.
+    fn end(&self) -> u64 {
+        self.flushed + self.buffer.len() as u64
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_file().write_all_at(&self.buffer, self.flushed)?;
+        self.flushed += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// An object that was added; `None` when it was not.
+    pub(super) fn read(&mut self, id: &ObjectId) -> io::Result<Option<(Kind, Vec<u8>)>> {
+        let Some(place) = self.places.get(id) else { return Ok(None) };
+        self.read_at(*place).map(Some)
+    }
+
+    fn read_at(&mut self, place: usize) -> io::Result<(Kind, Vec<u8>)> {
+        let damaged = || io::Error::other("the pack does not hold what was written to it");
+        let start = self.lines[place].offset;
+        let end = self.lines.get(place + 1).map_or_else(|| self.end(), |next| next.offset);
+        if end > self.flushed {
+            self.flush()?;
+        }
+        let length = usize::try_from(end - start).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        self.file.as_file().read_exact_at(&mut bytes, start)?;
+        let (what, size, header) = entry::read_header(&bytes).ok_or_else(damaged)?;
+        let bytes = entry::inflate(&bytes[header..], size).ok_or_else(damaged)?;
+        match what {
+            Type::Whole(kind) => Ok((kind, bytes)),
+            Type::Delta { distance } => {
+                let base = start.checked_sub(distance).ok_or_else(damaged)?;
+                let base = self.lines.binary_search_by_key(&base, |line| line.offset);
+                let (kind, base) = self.read_at(base.map_err(|_| damaged())?)?;
+                Ok((kind, delta::apply(&base, &bytes).ok_or_else(damaged)?))
+            }
+        }
+    }
+
+    /// Puts pack and index in place, durably; returns the pack's path.
+    ///
+    /// Killed at any point it leaves temporary files, or a pack without an index, which Git does not
+    /// look at; see `upkeep`.
+    pub(super) fn finish(mut self) -> io::Result<PathBuf> {
+        self.flush()?;
+        let folder = self.file.path().parent().expect("because it is in a folder").to_owned();
+        let count = u32::try_from(self.lines.len()).map_err(io::Error::other)?;
+        self.file.as_file().write_all_at(&count.to_be_bytes(), 8)?;
+        let hash = self.hash()?;
+        self.file.as_file().write_all_at(hash.as_bytes(), self.flushed)?;
+        self.file.as_file().sync_all()?;
+
+        let mut index = temporary(&folder, ".idx")?;
+        index::write(&mut self.lines, hash, BufWriter::new(index.as_file_mut()))?;
+        index.as_file_mut().flush()?;
+        index.as_file().sync_all()?;
+
+        let path = folder.join(format!("pack-{hash}.pack"));
+        self.file.persist(&path)?;
+        index.persist(path.with_extension("idx"))?;
+        File::open(&folder)?.sync_all()?;
+        Ok(path)
+    }
+
+    /// The hash of all that is in the file. It is read again because the count, which comes first,
+    /// was not known before.
+    fn hash(&self) -> io::Result<ObjectId> {
+        let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+        let mut chunk = vec![0; CHUNK];
+        let mut at = 0;
+        while at < self.flushed {
+            let left = usize::try_from(self.flushed - at).unwrap_or(CHUNK).min(CHUNK);
+            self.file.as_file().read_exact_at(&mut chunk[..left], at)?;
+            hasher.update(&chunk[..left]);
+            at += left as u64;
+        }
+        hasher.try_finalize().map_err(io::Error::other)
+    }
+}
+
+/// A file that vanishes unless it is renamed; nobody may write to it afterwards, as with Git's own.
+fn temporary(folder: &Path, ending: &str) -> io::Result<NamedTempFile> {
+    let file = tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .suffix(ending)
+        .permissions(Permissions::from_mode(0o444))
+        .tempfile_in(folder)?;
+    // A sign that somebody is writing. Where files cannot be locked, their age alone decides.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
