@@ -12,12 +12,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate};
+use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
 use crate::model::{
     AssignmentRef, Branches, Diagnostic, Fleet, Limits, RepoPath, Revision, Schedule, SourceFile,
     TreeId,
 };
 use crate::parse::{Parsed, parse};
+use crate::plan::guard::{self, Allowance, Before};
 use crate::plan::{Evaluation, evaluate};
 use crate::publish::{self, Published, Rendered, RenderedPlan};
 
@@ -37,6 +38,8 @@ pub struct Pass {
     pub rendered: Rendered,
     /// The commits that this pass put there, oldest first; none when nothing differs.
     pub commits: Vec<NewCommit>,
+    /// Commits of others on the rendered branch whose changes this pass took back, newest first.
+    pub healed: Vec<Revision>,
 }
 
 /// A commit that a pass put on the rendered branch.
@@ -77,12 +80,17 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
     let branches = branches_at(repository, head)?;
     let before = git.branch(&branches.rendered)?;
-    let mut rendered = publish::read(git, before)?;
+    let mut rendered = publish::read_last(git, before)?;
+    let foreign = rendered.foreign.clone();
 
     let mut commits = Vec::new();
     let mut step = None;
-    for revision in backlog(repository, &rendered, head)? {
-        let done = render_commit(repository, &rendered, revision)?;
+    let revisions = match backlog(repository, &rendered, head)? {
+        Backlog::Commits(revisions) => revisions,
+        Backlog::Rewritten { last } => return rewritten(repository, before, head, last),
+    };
+    for revision in revisions {
+        let done = render_commit(git, &rendered, revision)?;
         if let Published::Committed(commit) = &done.published {
             rendered = publish::read(git, Some(commit.revision))?;
             commits.push(NewCommit {
@@ -98,6 +106,10 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         let update = RefUpdate { branch: branches.rendered, expected: before, new };
         repository.publish(&[update])?;
     }
+    if commits.is_empty() && !foreign.is_empty() {
+        // Somebody did by hand what titan would have done.
+        rendered = publish::read(git, before)?;
+    }
     let step = step.expect("the backlog holds at least the head");
     Ok(Pass {
         source: step.source,
@@ -106,7 +118,41 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         diagnostics: step.diagnostics,
         held: step.held,
         rendered,
+        healed: if commits.is_empty() { Vec::new() } else { foreign },
         commits,
+    })
+}
+
+/// A pass that does nothing: the config branch no longer holds what was rendered last. The fleet is
+/// the one that was, as far as it is still known.
+fn rewritten(
+    repository: &FleetRepository,
+    before: Option<Revision>,
+    head: Revision,
+    last: Revision,
+) -> Result<Pass, GitError> {
+    let git = &repository.repository;
+    let limits = Limits::default();
+    let now = parse(Some(head), &git.source_files(head, &limits)?);
+    let fleet = match git.source_files(last, &limits) {
+        Ok(files) => parse(Some(last), &files).fleet,
+        // It may be gone from this clone already.
+        Err(GitError::Object { .. }) => now.fleet,
+        Err(error) => return Err(error),
+    };
+    let reason = format!(
+        "the config branch was rewritten: it no longer contains {}, which was rendered last; fix: put it back, or `titan resume --accept {head}`",
+        last.short()
+    );
+    Ok(Pass {
+        source: git.commit(head)?,
+        fleet: Arc::new(fleet),
+        schedule: Schedule::default(),
+        diagnostics: now.diagnostics,
+        held: BTreeMap::from([("history".to_owned(), reason)]),
+        rendered: publish::read(git, before)?,
+        commits: Vec::new(),
+        healed: Vec::new(),
     })
 }
 
@@ -120,36 +166,69 @@ fn branches_at(repository: &FleetRepository, head: Revision) -> Result<Branches,
     Ok(parse(Some(head), &files).fleet.settings.branches)
 }
 
-/// The source commits that are still to be rendered, oldest first; always ends with the head, so that
-/// a pass also finds what a new renderer, or a hand on the rendered branch, made different.
+/// What there is to do.
+pub(crate) enum Backlog {
+    /// The source commits that are still to be rendered, oldest first. It always ends with the head,
+    /// so that a pass also finds what a new renderer, or a hand on the rendered branch, made different.
+    Commits(Vec<Revision>),
+    /// The head does not descend from `last`, which was rendered last (or accepted by a person).
+    Rewritten { last: Revision },
+}
+
+/// Finds the source commits to render. Those whose objects are those of the commit before are left
+/// out, unless they allow removals. Too long a backlog is rendered as its head alone.
 ///
-/// Commits whose objects are those of the commit before are left out. A head that does not descend
-/// from the last rendered source, or too long a backlog, is rendered alone.
-fn backlog(
+/// # Errors
+/// When history cannot be read.
+pub(crate) fn backlog(
     repository: &FleetRepository,
     rendered: &Rendered,
     head: Revision,
-) -> Result<Vec<Revision>, GitError> {
+) -> Result<Backlog, GitError> {
     let git = &repository.repository;
-    let Some(last) = rendered.source.filter(|last| *last != head) else { return Ok(vec![head]) };
+    let Some(last) = rendered.resume.or(rendered.source) else {
+        return Ok(Backlog::Commits(vec![head]));
+    };
     let limit = Limits::default().backlog as usize;
     let mut chain = git.first_parents(head, Some(last), limit + 1)?;
     let root = chain.last().copied().unwrap_or(head);
-    if chain.len() > limit || git.commit(root)?.parents.first() != Some(&last) {
-        tracing::warn!(%last, %head, "the config branch does not continue from the last rendered commit; rendering its head alone");
-        return Ok(vec![head]);
+    let beside = last != head && git.commit(root)?.parents.first() != Some(&last);
+    if beside && !git.is_ancestor(last, head)? {
+        return Ok(Backlog::Rewritten { last });
+    }
+    if chain.len() > limit {
+        tracing::warn!(%last, %head, "too many commits are waiting; the last of them is rendered alone");
+        return Ok(Backlog::Commits(vec![head]));
+    }
+    if beside {
+        // A merge has `last` on its second side.
+        let mut after = 0;
+        while after < chain.len() && git.is_ancestor(last, chain[after])? {
+            after += 1;
+        }
+        chain.truncate(after);
+    }
+    if rendered.resume.is_some() || last == head {
+        // What a person accepted has not been rendered yet.
+        chain.push(last);
     }
     chain.reverse();
-    let mut inputs = inputs_of(repository, last)?;
+    let mut inputs = match rendered.resume {
+        Some(_) => Vec::new(),
+        None => inputs_of(repository, last)?,
+    };
     let mut pending = Vec::new();
     for revision in chain {
         let next = inputs_of(repository, revision)?;
-        if next != inputs || revision == head {
+        let allows = || -> Result<bool, GitError> {
+            Ok(Allowance::of(&git.commit(revision)?.trailers) != Allowance::Nothing)
+        };
+        if next != inputs || revision == head || allows()? {
             pending.push(revision);
         }
         inputs = next;
     }
-    Ok(pending)
+    Ok(Backlog::Commits(pending))
 }
 
 /// The ids of all that a fleet is read from: equal ids, equal fleet.
@@ -161,28 +240,37 @@ fn inputs_of(repository: &FleetRepository, revision: Revision) -> Result<Vec<Tre
 }
 
 /// One source commit, rendered on top of what was there before.
-struct Step {
-    source: CommitInfo,
-    fleet: Fleet,
-    schedule: Schedule,
-    diagnostics: Vec<Diagnostic>,
-    held: BTreeMap<String, String>,
-    published: Published,
+pub(super) struct Step {
+    pub(super) source: CommitInfo,
+    pub(super) fleet: Fleet,
+    pub(super) schedule: Schedule,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) held: BTreeMap<String, String>,
+    pub(super) published: Published,
 }
 
-fn render_commit(
-    repository: &FleetRepository,
+/// Renders one source commit; objects are written, no ref moves.
+pub(super) fn render_commit(
+    repository: &Repository,
     previous: &Rendered,
     revision: Revision,
 ) -> Result<Step, GitError> {
-    let git = &repository.repository;
-    let source = git.commit(revision)?;
-    let files = git.source_files(revision, &Limits::default())?;
+    let source = repository.commit(revision)?;
+    let files = repository.source_files(revision, &Limits::default())?;
     let Parsed { fleet, mut diagnostics } = parse(Some(revision), &files);
-    let Evaluation { schedule, manifests, held, diagnostics: found } =
-        evaluate(&fleet, &previous.current);
+    let mut evaluation = evaluate(&fleet, &previous.current);
+    let Rendered { trees, folders, held_removals, .. } = previous;
+    let before = Before { trees, folders, held: *held_removals };
+    let removals = guard::guard(&fleet, &mut evaluation, &before, &source.trailers);
+    let Evaluation { schedule, manifests, held, diagnostics: found } = evaluation;
     diagnostics.extend(found);
-    let plan = RenderedPlan { fleet: &fleet, schedule: &schedule, manifests, held: held.clone() };
-    let published = publish::publish(git, previous, &plan, &source)?;
+    let plan = RenderedPlan {
+        fleet: &fleet,
+        schedule: &schedule,
+        manifests,
+        held: held.clone(),
+        removals,
+    };
+    let published = publish::publish(repository, previous, &plan, &source)?;
     Ok(Step { source, schedule, diagnostics, held, published, fleet })
 }

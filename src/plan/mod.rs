@@ -2,8 +2,12 @@
 //! for all who need the result without writing it: a reconcile pass, `titan validate`, a change that
 //! is checked before it is committed.
 
+pub mod guard;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub use guard::HeldRemovals;
 
 use crate::model::{AssignmentRef, Assignments, Diagnostic, Fleet, Manifests, Schedule};
 use crate::render::Renderer;
