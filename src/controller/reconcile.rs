@@ -53,7 +53,7 @@ pub struct NewCommit {
 }
 
 /// How often a pass is redone because somebody else moved the rendered branch.
-const TRIES: u32 = 16;
+pub(super) const TRIES: u32 = 16;
 
 /// Brings the rendered branch up to the head of the config branch.
 ///
@@ -157,7 +157,10 @@ fn rewritten(
 }
 
 /// The names of titan's branches, as the fleet's settings at `head` have them.
-fn branches_at(repository: &FleetRepository, head: Revision) -> Result<Branches, GitError> {
+pub(super) fn branches_at(
+    repository: &FleetRepository,
+    head: Revision,
+) -> Result<Branches, GitError> {
     let git = &repository.repository;
     let path = RepoPath::new("titan.yaml").expect("it is a path");
     let file = git.file(git.commit(head)?.tree, &path)?;
@@ -167,7 +170,7 @@ fn branches_at(repository: &FleetRepository, head: Revision) -> Result<Branches,
 }
 
 /// What there is to do.
-pub(crate) enum Backlog {
+pub(super) enum Backlog {
     /// The source commits that are still to be rendered, oldest first. It always ends with the head,
     /// so that a pass also finds what a new renderer, or a hand on the rendered branch, made different.
     Commits(Vec<Revision>),
@@ -180,7 +183,7 @@ pub(crate) enum Backlog {
 ///
 /// # Errors
 /// When history cannot be read.
-pub(crate) fn backlog(
+pub(super) fn backlog(
     repository: &FleetRepository,
     rendered: &Rendered,
     head: Revision,
