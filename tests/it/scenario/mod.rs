@@ -1,5 +1,7 @@
 //! Whole stories on real repositories and real processes.
 
+mod audit;
 mod convergence;
+mod guards;
 mod kill;
 pub(crate) mod support;
