@@ -8,16 +8,19 @@
 //! A host that moved to another folder is followed. Times are those of the source commits, which
 //! rendered commits bear; when something was Deployed comes from the status branch.
 
+mod deployed;
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::files;
-use super::history::{MARK, SOURCE_TRAILER, changes};
-use crate::git::{CommitInfo, Entry, EntryKind, GitError, Repository};
-use crate::model::{
-    AssignmentRef, AssignmentStatus, DeploymentRef, Name, RepoPath, Revision, Timestamp, TreeId,
-};
+use super::history::{SOURCE_TRAILER, changes};
+use crate::git::{CommitInfo, GitError, Repository};
+use crate::model::{AssignmentRef, DeploymentRef, Name, RepoPath, Revision, Timestamp, TreeId};
+use place::{Seen, alive, look};
+
+pub use deployed::add_deployed;
 
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +106,6 @@ const APPROVALS: [&str; 7] = [
 ];
 /// Most commits of a merge that are named.
 const MERGED: usize = 50;
-/// Most commits of the status branch that are looked through.
-const STATUSES: usize = 10_000;
 
 /// What changed there, newest first, at most `limit` times.
 ///
@@ -176,61 +177,6 @@ pub fn commit_at(
         }
     }
     Ok(None)
-}
-
-/// Adds when each of `turns` was Deployed, from the status branch's history.
-///
-/// # Errors
-/// When objects cannot be read. Damaged status files are passed over.
-pub fn add_deployed(
-    repository: &Repository,
-    status: Revision,
-    turns: &mut [Turn],
-) -> Result<(), GitError> {
-    let Some(oldest) = turns.iter().map(|turn| turn.since).min() else { return Ok(()) };
-    let mut places = BTreeMap::<RepoPath, (Option<TreeId>, Vec<usize>)>::new();
-    for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.tree.is_some()) {
-        if let Some(path) = files::assignment_path(&turn.folder, &turn.assignment.deployment) {
-            places.entry(path).or_default().1.push(index);
-        }
-    }
-    for revision in repository.first_parents(status, None, STATUSES)? {
-        let commit = repository.commit(revision)?;
-        if commit.committer.time() < oldest {
-            break;
-        }
-        for (path, (seen, indices)) in &mut places {
-            let entry = repository.entry(commit.tree, path)?;
-            let Some(entry) = entry.filter(|entry| entry.kind == EntryKind::File) else { continue };
-            if seen.replace(entry.id) == Some(entry.id) {
-                continue;
-            }
-            let status = files::read::<AssignmentStatus>(&repository.blob(entry.id)?).ok();
-            let Some((status, deployed)) =
-                status.and_then(|status| status.trail.deployed.map(|time| (status, time)))
-            else {
-                continue;
-            };
-            for turn in indices.iter().map(|index| *index).collect::<Vec<_>>() {
-                let turn = &mut turns[turn];
-                let same = turn.assignment == status.assignment
-                    && turn.rendered == status.desired.rendered;
-                if same {
-                    turn.deployed = Some(deployed);
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The folder of one host, and what is in it.
-#[derive(Debug, Clone, Default)]
-struct Seen {
-    folder: Option<RepoPath>,
-    /// The folder's own tree: equal trees need no second look.
-    tree: Option<TreeId>,
-    trees: BTreeMap<DeploymentRef, TreeId>,
 }
 
 /// Goes down the rendered branch, commit by commit.
@@ -424,128 +370,4 @@ fn note_approvals(commit: &CommitInfo, approvals: &mut BTreeSet<Approval>) {
             approvals.insert(Approval { how: (*how).to_owned(), by: value.clone() });
         }
     }
-}
-
-/// What a host has at a commit. It is looked for where it was one commit later, and elsewhere only
-/// with `search`.
-fn look(
-    repository: &Repository,
-    commit: Option<&CommitInfo>,
-    host: &Name,
-    later: &Seen,
-    search: bool,
-) -> Result<Seen, GitError> {
-    let Some(commit) = commit else { return Ok(Seen::default()) };
-    if let Some(folder) = &later.folder
-        && let Some(entry) = repository.entry(commit.tree, folder)?
-        && is_host(repository, &entry)?
-    {
-        if later.tree == Some(entry.id) {
-            return Ok(later.clone());
-        }
-        let trees = inside(repository, entry.id)?;
-        return Ok(Seen { folder: Some(folder.clone()), tree: Some(entry.id), trees });
-    }
-    if !search {
-        return Ok(Seen::default());
-    }
-    let mut found = None;
-    hosts(repository, commit.tree, &mut |name, folder, tree| {
-        if name == host {
-            found = Some((folder.clone(), tree));
-        }
-        found.is_none()
-    })?;
-    let Some((folder, tree)) = found else { return Ok(Seen::default()) };
-    Ok(Seen { trees: inside(repository, tree)?, folder: Some(folder), tree: Some(tree) })
-}
-
-/// What is to be found at a commit.
-fn alive(
-    repository: &Repository,
-    tip: Revision,
-    subject: &Subject,
-) -> Result<BTreeSet<AssignmentRef>, GitError> {
-    let commit = repository.commit(tip)?;
-    if let Some(host) = subject.host() {
-        let seen = look(repository, Some(&commit), host, &Seen::default(), true)?;
-        let all = seen.trees.keys().map(|deployment| deployment.on(host));
-        return Ok(all.filter(|assignment| subject.holds(assignment)).collect());
-    }
-    let Subject::Deployment(deployment) = subject else { return Ok(BTreeSet::new()) };
-    let mut all = Vec::new();
-    hosts(repository, commit.tree, &mut |name, _, tree| {
-        all.push((name.clone(), tree));
-        true
-    })?;
-    let mut alive = BTreeSet::new();
-    let path = RepoPath::new(&deployment.to_string()).expect("because it is made of names");
-    for (host, tree) in all {
-        if repository.entry(tree, &path)?.is_some_and(|entry| entry.kind == EntryKind::Tree) {
-            alive.insert(deployment.on(&host));
-        }
-    }
-    Ok(alive)
-}
-
-fn is_host(repository: &Repository, entry: &Entry) -> Result<bool, GitError> {
-    let is_mark = |entry: &Entry| entry.name == MARK;
-    Ok(entry.kind == EntryKind::Tree && repository.entries(entry.id)?.iter().any(is_mark))
-}
-
-/// Shows every host's folder below a root, until `visit` says that it has seen enough.
-fn hosts(
-    repository: &Repository,
-    root: TreeId,
-    visit: &mut dyn FnMut(&Name, &RepoPath, TreeId) -> bool,
-) -> Result<(), GitError> {
-    let top = RepoPath::new("hosts").expect("because it is a plain name");
-    let Some(entry) = repository.entry(root, &top)? else { return Ok(()) };
-    let mut folders = vec![(top, entry, false)];
-    while let Some((folder, entry, in_host)) = folders.pop() {
-        if entry.kind != EntryKind::Tree {
-            continue;
-        }
-        let entries = repository.entries(entry.id)?;
-        let name = Name::new(folder.file_name()).ok();
-        let is_host = entries.iter().any(|entry| entry.name == MARK);
-        match name.filter(|_| is_host) {
-            Some(name) if !visit(&name, &folder, entry.id) => return Ok(()),
-            // A host's own folder holds other hosts at its first level alone.
-            None if in_host => continue,
-            _ => {}
-        }
-        for entry in entries {
-            if let Ok(path) = folder.join(&entry.name) {
-                folders.push((path, entry, is_host));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The deployments in a host's folder.
-fn inside(
-    repository: &Repository,
-    host: TreeId,
-) -> Result<BTreeMap<DeploymentRef, TreeId>, GitError> {
-    let folders = |tree: TreeId| -> Result<Vec<(Name, TreeId)>, GitError> {
-        let entries = repository.entries(tree)?.into_iter();
-        let trees = entries.filter(|entry| entry.kind == EntryKind::Tree);
-        Ok(trees.filter_map(|entry| Some((Name::new(&entry.name).ok()?, entry.id))).collect())
-    };
-    let mut found = BTreeMap::new();
-    for (workspace, tree) in folders(host)? {
-        let nested = repository.entries(tree)?.iter().any(|entry| entry.name == MARK);
-        if nested {
-            continue;
-        }
-        for (workload, tree) in folders(tree)? {
-            for (name, tree) in folders(tree)? {
-                let (workspace, workload) = (workspace.clone(), workload.clone());
-                found.insert(DeploymentRef { workspace, workload, name }, tree);
-            }
-        }
-    }
-    Ok(found)
 }
