@@ -65,12 +65,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         add_deployed(git, status, &mut turns)?;
     }
     let value = json!({"subject": args.subject, "rendered": at, "history": turns});
-    if !context.output.value(&value)? {
-        let text = match turns.is_empty() {
-            true => "nothing ran there then\n".to_owned(),
-            false => text(&turns, context.output.format),
-        };
-        context.output.print(&text)?;
+    if context.output.value(&value)? {
+        return Ok(Exit::Fine);
+    }
+    if turns.is_empty() {
+        context.output.note("nothing ran there then");
+    } else {
+        context.output.print(&text(&turns, context.output.format))?;
     }
     Ok(Exit::Fine)
 }
