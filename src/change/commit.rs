@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::edit::{self, EditError, FieldEdit};
 use super::{check, object};
 use crate::git::{CommitDraft, FleetRepository, GitError, RefUpdate, Signature, TreeEdit};
-use crate::model::{
-    Diagnostic, Limits, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId,
-};
+use crate::model::{Diagnostic, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId};
+use crate::parse;
 
 /// One wish of a change. It names objects, not places, so that it can be done again on a newer head.
 #[derive(Debug, Clone)]
@@ -34,6 +33,16 @@ pub struct Options {
     /// Subject, and body where there is one.
     pub message: String,
     pub trailers: Vec<(String, String)>,
+    pub mode: Mode,
+}
+
+/// Whether the change is really made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Commit,
+    /// All but the last step: the commit is written and checked, and no branch points to it.
+    DryRun,
 }
 
 /// What became of a change.
@@ -42,6 +51,10 @@ pub struct Proposed {
     /// The commit that holds what was wanted: the new one, or the head when nothing had to change
     /// ([`Revision::NONE`] where there is none).
     pub revision: Revision,
+    /// The head that the change was made on.
+    pub base: Option<Revision>,
+    /// Whether the branch moved. It does not in a dry run, nor when nothing had to change.
+    pub landed: bool,
     /// The files that differ; empty when there is no new commit.
     pub changed: Vec<RepoPath>,
 }
@@ -97,11 +110,10 @@ pub fn propose(
     repository: &FleetRepository,
     edits: &[Edit],
     options: &Options,
-    limits: &Limits,
 ) -> Result<Proposed, ChangeError> {
     let mut tries = 1;
     loop {
-        match attempt(repository, edits, options, limits) {
+        match attempt(repository, edits, options) {
             Err(error) if tries < TRIES && is_lost_race(&error) => {
                 std::thread::sleep(pause(tries));
                 repository.refresh()?;
@@ -133,7 +145,6 @@ fn attempt(
     fleet: &FleetRepository,
     edits: &[Edit],
     options: &Options,
-    limits: &Limits,
 ) -> Result<Proposed, ChangeError> {
     let repository = &fleet.repository;
     let head = repository.branch(&fleet.branch)?;
@@ -145,7 +156,8 @@ fn attempt(
     let tree = edited.write()?;
     let changed = repository.changed_paths(base, Some(tree))?;
     if changed.is_empty() {
-        return Ok(Proposed { revision: head.unwrap_or(Revision::NONE), changed });
+        let revision = head.unwrap_or(Revision::NONE);
+        return Ok(Proposed { revision, base: head, landed: false, changed });
     }
     let checked_out = repository.worktree().is_some()
         && repository.head_branch()?.as_deref() == Some(fleet.branch.as_str());
@@ -160,13 +172,16 @@ fn attempt(
         message: message(options),
     };
     let revision = repository.write_commit(&draft)?;
-    validate(fleet, head, revision, limits)?;
+    validate(fleet, head, revision)?;
+    if options.mode == Mode::DryRun {
+        return Ok(Proposed { revision, base: head, landed: false, changed });
+    }
     let update = RefUpdate { branch: fleet.branch.clone(), expected: head, new: revision };
     fleet.publish(&[update])?;
     if checked_out {
         repository.check_out(revision, &changed)?;
     }
-    Ok(Proposed { revision, changed })
+    Ok(Proposed { revision, base: head, landed: true, changed })
 }
 
 /// Refuses a commit that brings errors which its parent has not.
@@ -174,9 +189,8 @@ fn validate(
     fleet: &FleetRepository,
     before: Option<Revision>,
     after: Revision,
-    limits: &Limits,
 ) -> Result<(), ChangeError> {
-    let files = |revision| fleet.repository.source_files(revision, limits);
+    let files = |revision| fleet.repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let diagnostics = check::new_errors(&before, &files(after)?);
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }

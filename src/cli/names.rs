@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::Failure;
 use crate::change::object;
+use crate::model::nearest::nearest;
 use crate::model::{
     DeploymentRef, Name, NameError, ObjectKind, ObjectRef, SourceFile, TargetRef, TemplateRef,
     WorkloadRef,
@@ -26,7 +27,7 @@ const KINDS: [(ObjectKind, &str, &[&str]); 7] = [
 ];
 
 /// For help texts.
-pub(crate) const KINDS_HELP: &str = "Kinds: host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
+pub(crate) const KINDS_HELP: &str = "Kinds: fleet, host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
 
 impl FromStr for Kind {
     type Err = String;
@@ -38,19 +39,12 @@ impl FromStr for Kind {
         let found = KINDS.iter().find(known).map(|(kind, ..)| Self(*kind));
         found.ok_or_else(|| {
             let names = KINDS.iter().map(|(_, name, _)| *name);
-            match nearest(&word, names) {
+            match nearest(word.strip_suffix('s').unwrap_or(&word), names) {
                 Some(name) => format!("unknown kind; did you mean `{name}`?"),
                 None => format!("unknown kind. {KINDS_HELP}"),
             }
         })
     }
-}
-
-/// The known name that is most like `text`, if any is much like it.
-pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.map(|name| (strsim::jaro_winkler(text, name), name));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(score, _)| *score > 0.75).map(|(_, name)| name)
 }
 
 /// The name of a new object: positional, or `--name`.
@@ -90,8 +84,8 @@ fn bad_name(text: &str, error: &NameError) -> Failure {
 /// `--workspace`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WorkspaceArg {
-    /// The workspace
-    #[arg(long, short = 'w', env = "TITAN_WORKSPACE", value_name = "NAME")]
+    /// The workspace [default: `default` for a new object, else where the name is found]
+    #[arg(long, short = 'w', env = "TITAN_WORKSPACE", hide_env_values = true, value_name = "NAME")]
     pub(crate) workspace: Option<String>,
 }
 
@@ -99,7 +93,8 @@ impl WorkspaceArg {
     /// # Errors
     /// When it is no name.
     pub(crate) fn given(&self) -> Result<Option<Name>, Failure> {
-        self.workspace.as_deref().map(name).transpose()
+        // An empty variable is as good as none.
+        self.workspace.as_deref().filter(|text| !text.is_empty()).map(name).transpose()
     }
 
     /// # Errors

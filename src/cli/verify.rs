@@ -7,7 +7,7 @@ use serde_json::json;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use crate::controller::{Kind, Verified, Verifier};
-use crate::git::Repository;
+use crate::git::{GitError, Repository};
 use crate::model::Revision;
 
 /// Render commits of the rendered branch again, and compare
@@ -39,6 +39,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let branches = config.fleet().settings.branches.clone();
     let repository = &config.repository;
     let git = &repository.repository;
+    if git.is_shallow() {
+        return Err(GitError::Shallow { path: git.git_dir().to_owned() }.into());
+    }
     let tip = head(git, &branches.rendered)?;
     let (revisions, end) = commits(args, git, &branches.rendered, tip)?;
     let source = head(git, &repository.branch)?;

@@ -14,10 +14,9 @@ use std::sync::Arc;
 
 use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
 use crate::model::{
-    AssignmentRef, Branches, Diagnostic, Fleet, Limits, RepoPath, Revision, Schedule, SourceFile,
-    TreeId,
+    AssignmentRef, Diagnostic, Fleet, FleetSpec, Limits, Revision, Schedule, TreeId,
 };
-use crate::parse::{Parsed, parse};
+use crate::parse::{self, Parsed, parse};
 use crate::plan::guard::{self, Allowance, Before};
 use crate::plan::{Evaluation, evaluate};
 use crate::publish::{self, Published, Rendered, RenderedPlan};
@@ -78,16 +77,20 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     let head = git
         .branch(&repository.branch)?
         .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
-    let branches = branches_at(repository, head)?;
-    let before = git.branch(&branches.rendered)?;
+    if git.is_shallow() {
+        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
+    }
+    let settings = settings_at(git, head)?;
+    repository.adopt(&settings.limits);
+    let before = git.branch(&settings.branches.rendered)?;
     let mut rendered = publish::read_last(git, before)?;
     let foreign = rendered.foreign.clone();
 
     let mut commits = Vec::new();
     let mut step = None;
-    let revisions = match backlog(repository, &rendered, head)? {
+    let revisions = match backlog(git, &rendered, head, settings.limits.backlog)? {
         Backlog::Commits(revisions) => revisions,
-        Backlog::Rewritten { last } => return rewritten(repository, before, head, last),
+        Backlog::Rewritten { last } => return rewritten(git, before, (head, settings), last),
     };
     for revision in revisions {
         let done = render_commit(git, &rendered, revision)?;
@@ -103,14 +106,16 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         step = Some(done);
     }
     if let Some(new) = rendered.revision.filter(|_| !commits.is_empty()) {
-        let update = RefUpdate { branch: branches.rendered, expected: before, new };
+        let update =
+            RefUpdate { branch: settings.branches.rendered.clone(), expected: before, new };
         repository.publish(&[update])?;
     }
     if commits.is_empty() && !foreign.is_empty() {
         // Somebody did by hand what titan would have done.
         rendered = publish::read(git, before)?;
     }
-    let step = step.expect("the backlog holds at least the head");
+    let mut step = step.expect("the backlog holds at least the head");
+    step.fleet.settings = settings;
     Ok(Pass {
         source: step.source,
         fleet: Arc::new(step.fleet),
@@ -126,20 +131,19 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
 /// A pass that does nothing: the config branch no longer holds what was rendered last. The fleet is
 /// the one that was, as far as it is still known.
 fn rewritten(
-    repository: &FleetRepository,
+    git: &Repository,
     before: Option<Revision>,
-    head: Revision,
+    (head, settings): (Revision, FleetSpec),
     last: Revision,
 ) -> Result<Pass, GitError> {
-    let git = &repository.repository;
-    let limits = Limits::default();
-    let now = parse(Some(head), &git.source_files(head, &limits)?);
-    let fleet = match git.source_files(last, &limits) {
+    let now = parse(Some(head), &git.source_files(head, parse::limits)?);
+    let mut fleet = match git.source_files(last, parse::limits) {
         Ok(files) => parse(Some(last), &files).fleet,
         // It may be gone from this clone already.
         Err(GitError::Object { .. }) => now.fleet,
         Err(error) => return Err(error),
     };
+    fleet.settings = settings;
     let reason = format!(
         "the config branch was rewritten: it no longer contains {}, which was rendered last; fix: put it back, or `titan resume --accept {head}`",
         last.short()
@@ -156,17 +160,22 @@ fn rewritten(
     })
 }
 
-/// The names of titan's branches, as the fleet's settings at `head` have them.
-pub(super) fn branches_at(
-    repository: &FleetRepository,
-    head: Revision,
-) -> Result<Branches, GitError> {
-    let git = &repository.repository;
-    let path = RepoPath::new("titan.yaml").expect("it is a path");
-    let file = git.file(git.commit(head)?.tree, &path)?;
-    let files: Vec<_> =
-        file.into_iter().map(|bytes| SourceFile::regular(path.clone(), bytes)).collect();
-    Ok(parse(Some(head), &files).fleet.settings.branches)
+/// The fleet's settings at `head`, or those before they became unreadable: a broken `titan.yaml` is no
+/// wish for the defaults, which name other branches.
+///
+/// # Errors
+/// [`GitError::Object`].
+pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitError> {
+    let mut next = Some(head);
+    for _ in 0..Limits::default().backlog {
+        let Some(revision) = next else { break };
+        let fleet = parse(Some(revision), &git.settings_file(revision)?).fleet;
+        if fleet.held.all.is_none() {
+            return Ok(fleet.settings);
+        }
+        next = git.commit(revision)?.parents.first().copied();
+    }
+    Ok(FleetSpec::default())
 }
 
 /// What there is to do.
@@ -181,48 +190,53 @@ pub(super) enum Backlog {
 /// Finds the source commits to render. Those whose objects are those of the commit before are left
 /// out, unless they allow removals. Too long a backlog is rendered as its head alone.
 ///
+/// Without a rendered branch they begin with the first commit: a clone, or a repository whose rendered
+/// branch was deleted, gets the very commits that were made as the changes came, with their
+/// generations and who stayed where.
+///
 /// # Errors
 /// When history cannot be read.
 pub(super) fn backlog(
-    repository: &FleetRepository,
+    git: &Repository,
     rendered: &Rendered,
     head: Revision,
+    most: u32,
 ) -> Result<Backlog, GitError> {
-    let git = &repository.repository;
-    let Some(last) = rendered.resume.or(rendered.source) else {
+    let last = rendered.resume.or(rendered.source);
+    if last.is_none() && rendered.revision.is_some() {
         return Ok(Backlog::Commits(vec![head]));
-    };
-    let limit = Limits::default().backlog as usize;
-    let mut chain = git.first_parents(head, Some(last), limit + 1)?;
+    }
+    let limit = most as usize;
+    let mut chain = git.first_parents(head, last, limit + 1)?;
     let root = chain.last().copied().unwrap_or(head);
-    let beside = last != head && git.commit(root)?.parents.first() != Some(&last);
-    if beside && !git.is_ancestor(last, head)? {
+    let beside = last != Some(head) && git.commit(root)?.parents.first() != last.as_ref();
+    if let Some(last) = last.filter(|_| beside)
+        && !git.is_ancestor(last, head)?
+    {
         return Ok(Backlog::Rewritten { last });
     }
     if chain.len() > limit {
-        tracing::warn!(%last, %head, "too many commits are waiting; the last of them is rendered alone");
+        tracing::warn!(?last, %head, "too many commits are waiting; the last of them is rendered alone");
         return Ok(Backlog::Commits(vec![head]));
     }
-    if beside {
-        // A merge has `last` on its second side.
+    if let Some(last) = last.filter(|_| beside) {
+        // A merge has it on its second side.
         let mut after = 0;
         while after < chain.len() && git.is_ancestor(last, chain[after])? {
             after += 1;
         }
         chain.truncate(after);
     }
-    if rendered.resume.is_some() || last == head {
+    if let Some(last) = last.filter(|last| rendered.resume.is_some() || *last == head) {
         // What a person accepted has not been rendered yet.
         chain.push(last);
     }
     chain.reverse();
-    let mut inputs = match rendered.resume {
-        Some(_) => Vec::new(),
-        None => inputs_of(repository, last)?,
-    };
+    let before = last.filter(|_| rendered.resume.is_none());
+    let mut inputs = before.map_or_else(|| Ok(Vec::new()), |last| inputs_of(git, last))?;
     let mut pending = Vec::new();
     for revision in chain {
-        let next = inputs_of(repository, revision)?;
+        let next = inputs_of(git, revision)?;
         let allows = || -> Result<bool, GitError> {
             Ok(Allowance::of(&git.commit(revision)?.trailers) != Allowance::Nothing)
         };
@@ -235,8 +249,7 @@ pub(super) fn backlog(
 }
 
 /// The ids of all that a fleet is read from: equal ids, equal fleet.
-fn inputs_of(repository: &FleetRepository, revision: Revision) -> Result<Vec<TreeId>, GitError> {
-    let git = &repository.repository;
+fn inputs_of(git: &Repository, revision: Revision) -> Result<Vec<TreeId>, GitError> {
     let entries = git.entries(git.commit(revision)?.tree)?;
     let read = ["titan.yaml", "hosts", "templates", "workspaces"];
     Ok(entries.into_iter().filter(|e| read.contains(&e.name.as_str())).map(|e| e.id).collect())
@@ -259,7 +272,7 @@ pub(super) fn render_commit(
     revision: Revision,
 ) -> Result<Step, GitError> {
     let source = repository.commit(revision)?;
-    let files = repository.source_files(revision, &Limits::default())?;
+    let files = repository.source_files(revision, parse::limits)?;
     let Parsed { fleet, mut diagnostics } = parse(Some(revision), &files);
     let mut evaluation = evaluate(&fleet, &previous.current);
     let Rendered { trees, folders, held_removals, .. } = previous;

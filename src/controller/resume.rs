@@ -1,6 +1,6 @@
 //! A person accepts a config branch that was rewritten.
 
-use super::reconcile::{Backlog, TRIES, backlog, branches_at};
+use super::reconcile::{Backlog, TRIES, backlog, settings_at};
 use crate::git::{FleetRepository, GitError, RefUpdate, Signature};
 use crate::model::Revision;
 use crate::publish::{self, Resume};
@@ -51,10 +51,15 @@ fn attempt(
     let head = git
         .branch(&repository.branch)?
         .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
-    let branches = branches_at(repository, head)?;
-    let before = git.branch(&branches.rendered)?;
+    if git.is_shallow() {
+        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
+    }
+    let settings = settings_at(git, head)?;
+    let branch = settings.branches.rendered;
+    let before = git.branch(&branch)?;
     let rendered = publish::read_last(git, before)?;
-    let Backlog::Rewritten { last } = backlog(repository, &rendered, head)? else {
+    let Backlog::Rewritten { last } = backlog(git, &rendered, head, settings.limits.backlog)?
+    else {
         return Ok(Resumed::NothingHeld);
     };
     let Some(accept) = accept else { return Ok(Resumed::Held { last, head }) };
@@ -65,7 +70,7 @@ fn attempt(
     let Some(new) = publish::resume(git, &rendered, &resume)? else {
         return Ok(Resumed::NothingHeld);
     };
-    let update = RefUpdate { branch: branches.rendered, expected: before, new };
+    let update = RefUpdate { branch, expected: before, new };
     repository.publish(&[update])?;
     Ok(Resumed::Accepted(new))
 }

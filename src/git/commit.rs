@@ -1,10 +1,12 @@
 //! Commits, read and written.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 
 use gix::ObjectId;
+use gix::actor::SignatureRef;
 use gix::bstr::ByteSlice;
-use gix::objs::{Kind, Write};
+use gix::objs::{CommitRef, Kind, Write};
 
 use super::error::{damaged, gix_error};
 use super::read::{self, commit_object, tree_id};
@@ -75,7 +77,8 @@ impl Repository {
         let id = commit_object(revision);
         let local = self.local();
         let commit = local.find_commit(id).map_err(damaged(id))?;
-        let decoded = commit.decode().map_err(damaged(id))?;
+        let readable = with_readable_people(&commit.data);
+        let decoded = CommitRef::from_bytes(&readable, id.kind()).map_err(damaged(id))?;
         let author = decoded.author().map_err(damaged(id))?;
         let committer = decoded.committer().map_err(damaged(id))?;
         let (subject, body, trailers) = split_message(&decoded.message.to_str_lossy());
@@ -151,6 +154,27 @@ impl Repository {
         let id = write_object(&self.local(), Kind::Commit, text.as_bytes())?;
         Ok(read::revision(id))
     }
+}
+
+/// A commit object in which people who cannot be read are nobody: `git` writes such a commit when told
+/// to, servers take it, and it must not stop those that come after it.
+fn with_readable_people(commit: &[u8]) -> Cow<'_, [u8]> {
+    let header = commit.find(b"\n\n").unwrap_or(commit.len());
+    let unreadable = |line: &&[u8]| {
+        let who = line.strip_prefix(b"author ").or_else(|| line.strip_prefix(b"committer "));
+        who.is_some_and(|who| SignatureRef::from_bytes(who).is_err())
+    };
+    if !commit[..header].split(|byte| *byte == b'\n').any(|line| unreadable(&line)) {
+        return Cow::Borrowed(commit);
+    }
+    let mut mended = Vec::with_capacity(commit.len());
+    for line in commit[..header].split(|byte| *byte == b'\n') {
+        let key = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        mended.extend_from_slice(if unreadable(&line) { key } else { line });
+        mended.extend_from_slice(if unreadable(&line) { b" <> 0 +0000\n" } else { b"\n" });
+    }
+    mended.extend_from_slice(commit.get(header + 1..).unwrap_or_default());
+    Cow::Owned(mended)
 }
 
 /// Writes an object unless it is there already.

@@ -15,6 +15,9 @@ pub enum GitError {
     RefFormat { path: PathBuf, format: String },
     #[error("the repository `{path}` names its objects by `{format}`; titan reads `sha1` only")]
     ObjectFormat { path: PathBuf, format: String },
+    /// What was rendered follows from the whole history.
+    #[error("the repository `{path}` is a shallow clone: `git fetch --unshallow` completes it")]
+    Shallow { path: PathBuf },
     #[error("the address of the repository is refused: {0}")]
     Url(#[from] UrlError),
     #[error("`{name}` is not a valid branch name")]
@@ -68,9 +71,10 @@ impl GitError {
             Self::Url(error) => Some(error.code()),
             Self::BranchName { .. } | Self::BranchClash { .. } => Some("git/ref"),
             Self::UnknownRevision { .. } => Some("git/revision"),
-            Self::NotARepository { .. } | Self::RefFormat { .. } | Self::ObjectFormat { .. } => {
-                Some("git/repository")
-            }
+            Self::NotARepository { .. }
+            | Self::RefFormat { .. }
+            | Self::ObjectFormat { .. }
+            | Self::Shallow { .. } => Some("git/repository"),
             _ => None,
         }
     }
@@ -86,6 +90,7 @@ impl GitError {
             Self::NotARepository { .. }
             | Self::RefFormat { .. }
             | Self::ObjectFormat { .. }
+            | Self::Shallow { .. }
             | Self::Url(_)
             | Self::BranchClash { .. }
             | Self::NotForward { .. }

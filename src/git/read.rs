@@ -110,9 +110,10 @@ impl Repository {
         &self.shared.git_dir
     }
 
-    /// The directory that holds HEAD and the index: for linked worktrees not the common one.
-    pub(super) fn own_git_dir(&self) -> &Path {
-        self.shared.inner.git_dir()
+    /// Whether a part of the history was not cloned.
+    #[must_use]
+    pub fn is_shallow(&self) -> bool {
+        self.local().is_shallow().unwrap_or(false)
     }
 
     /// The root of the worktree, unless the repository is bare.
@@ -203,6 +204,24 @@ impl Repository {
     /// [`GitError::Object`].
     pub fn blob(&self, id: TreeId) -> Result<Arc<[u8]>, GitError> {
         read_blob(&self.local(), object(id))
+    }
+
+    /// The size of an object in bytes, without reading its content.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn size(&self, id: TreeId) -> Result<u64, GitError> {
+        let id = object(id);
+        Ok(self.local().find_header(id).map_err(damaged(id))?.size())
+    }
+
+    /// Whether an object is a tree.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn is_tree(&self, id: TreeId) -> Result<bool, GitError> {
+        let id = object(id);
+        Ok(self.local().find_header(id).map_err(damaged(id))?.kind().is_tree())
     }
 
     /// The file at `path` below `tree`; `None` when there is none.

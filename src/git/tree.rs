@@ -25,6 +25,13 @@ pub fn empty_tree() -> TreeId {
     tree_id(ObjectId::empty_tree(gix::hash::Kind::Sha1))
 }
 
+/// The id that a file with this content has.
+#[must_use]
+pub fn blob_id(bytes: &[u8]) -> TreeId {
+    let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, Kind::Blob, bytes);
+    tree_id(id.expect("because no text of ours is made to collide"))
+}
+
 /// What becomes of one name in a folder.
 enum Node {
     Blob(ObjectId),

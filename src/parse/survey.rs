@@ -24,6 +24,7 @@ pub(crate) struct Survey<'a> {
 pub(crate) fn survey(files: &[SourceFile]) -> Survey<'_> {
     let mut survey = Survey::default();
     let mut bad_names = BTreeSet::new();
+    let mut meant = Vec::new();
     for file in files {
         match classify(&file.path) {
             Place::Object(ObjectRef::Fleet) => survey.settings = Some(file),
@@ -33,6 +34,7 @@ pub(crate) fn survey(files: &[SourceFile]) -> Survey<'_> {
             }
             Place::Foreign => {}
             Place::BadName(bad) => {
+                meant.push((file, file.path.as_str().to_ascii_lowercase()));
                 // Once for a folder, whatever lies below it.
                 if bad_names.insert(bad.prefix.clone()) {
                     let message = format!("`{}`: {}", bad.prefix, bad.error);
@@ -42,13 +44,44 @@ pub(crate) fn survey(files: &[SourceFile]) -> Survey<'_> {
                     );
                 }
             }
-            Place::Unknown { nearest } => survey.misplaced(file, &nearest),
+            Place::Unknown { nearest } => {
+                survey.misplaced(file, &nearest);
+                meant.push((file, nearest));
+            }
         }
     }
+    survey.hold_meant(&meant);
     survey
 }
 
 impl Survey<'_> {
+    /// A file that was moved to where titan does not read it (`prod.yml`, `Hosts/a.yaml`) is no wish to
+    /// delete what it defined: the object that it was meant for stays, unless its own file is there.
+    fn hold_meant(&mut self, meant: &[(&SourceFile, String)]) {
+        let defined: BTreeSet<ObjectRef> = self.objects.iter().map(|(id, _)| id.clone()).collect();
+        let folders: BTreeSet<_> =
+            self.objects.iter().filter_map(|(_, file)| file.path.segments().next()).collect();
+        for (file, nearest) in meant {
+            let yaml = [".yaml", ".yml"].iter().any(|end| file.path.as_str().ends_with(end));
+            let Some(path) = RepoPath::new(nearest).ok().filter(|_| yaml) else { continue };
+            let Place::Object(object) = classify(&path) else { continue };
+            if object == ObjectRef::Fleet {
+                continue;
+            }
+            let reason = format!("{}: this file was probably meant to be `{path}`", file.path);
+            let hold = Hold { code: "layout/unknown-path".into(), reason };
+            let root = path.segments().next();
+            if root != file.path.segments().next() {
+                // Of a misspelled folder only the first file is read.
+                if !root.is_some_and(|root| folders.contains(root)) {
+                    self.all.get_or_insert(hold);
+                }
+            } else if !defined.contains(&object) {
+                self.broken.entry(object).or_insert(hold);
+            }
+        }
+    }
+
     fn misplaced(&mut self, file: &SourceFile, nearest: &str) {
         let Some(diagnostic) = not_a_file(file) else {
             let message = "titan reads nothing in this place";

@@ -19,6 +19,8 @@ pub(super) struct Edited {
     pub(super) moved: BTreeSet<Name>,
     /// Hosts whose folder is gone.
     pub(super) removed: BTreeSet<Name>,
+    /// Somebody else had put files there.
+    pub(super) defaced: bool,
 }
 
 impl Edited {
@@ -42,6 +44,9 @@ pub(super) fn edit(
     let after = trees(repository, previous, plan, &folders)?;
     let mut edited = compare(previous, &folders, &after);
     let mut edit = TreeEdit::new(repository, base);
+    for path in &previous.strangers {
+        edit.remove(path)?;
+    }
     // All removals first: a folder may move into, or out of, another one's old place.
     for host in edited.removed.iter().chain(&edited.moved) {
         remove_host(&mut edit, host, previous, &folders)?;
@@ -49,7 +54,11 @@ pub(super) fn edit(
     for (pair, _) in edited.changed.iter().filter(|(_, tree)| tree.is_none()) {
         edit.remove(&files::assignment_path(&previous.folders[&pair.host], pair))?;
     }
-    for host in edited.added.iter().chain(&edited.moved) {
+    let defaced = folders
+        .iter()
+        .filter(|(_, folder)| previous.strangers.contains(&files::marker_path(folder)));
+    let new = edited.added.iter().chain(&edited.moved);
+    for host in new.chain(defaced.map(|(host, _)| host)) {
         let marker = files::marker(host);
         edit.put(&files::marker_path(&folders[host]), marker.as_bytes())?;
     }
@@ -156,7 +165,14 @@ fn compare(
     }
     // Written last.
     let tree = empty_tree();
-    Edited { tree, changed, added, moved, removed: gone.cloned().collect() }
+    Edited {
+        tree,
+        changed,
+        added,
+        moved,
+        removed: gone.cloned().collect(),
+        defaced: !previous.strangers.is_empty(),
+    }
 }
 
 /// Removes a host's old folder, but not the folders of others that lie in it.

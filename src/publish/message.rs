@@ -95,6 +95,9 @@ fn subject(edited: &Edited, previous: &Rendered, plan: &RenderedPlan<'_>) -> Str
             return if names.len() == 1 { one } else { format!("{verb} {}", hosts(names.len())) };
         }
     }
+    if edited.defaced {
+        return "remove what titan did not write".to_owned();
+    }
     match (&previous.held_removals, &plan.removals) {
         (None, Some(held)) if held.count == 1 => "hold a removal".to_owned(),
         (None, Some(held)) => format!("hold {} removals", held.count),

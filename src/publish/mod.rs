@@ -16,14 +16,14 @@ mod message;
 mod read;
 mod resume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use message::{
     GENERATION_TRAILER, HEALED_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER,
     SOURCE_TRAILER,
 };
-pub use read::{is_titans, read, read_last};
+pub use read::{is_titans, is_titans_path, read, read_last};
 pub use resume::{Resume, resume};
 
 use crate::git::{CommitDraft, CommitInfo, GitError, Repository, Signature, TreeEdit, empty_tree};
@@ -54,6 +54,9 @@ pub struct Rendered {
     pub held_removals: Option<usize>,
     /// Commits of others on top of what was read, newest first; `revision` is the newest of them.
     pub foreign: Vec<Revision>,
+    /// What lies below `hosts/` and `assignments/` and is not titan's: a hand put it there. A GitOps
+    /// tool would apply it, so the next commit leaves it out.
+    pub strangers: BTreeSet<RepoPath>,
 }
 
 /// What is to be on the rendered branch, for one source commit.
@@ -106,19 +109,24 @@ pub fn publish(
         _ => None,
     };
     let edited = edit::edit(repository, previous, seen.as_ref(), plan)?;
-    // `hydrator.metadata` names the source commit: it alone is no reason for a commit. That removals
-    // begin or end to be held is one, because later commits build on it.
+    // `hydrator.metadata` names the source commit: a new one alone is no reason for a commit. That
+    // removals begin or end to be held is one, because later commits build on it.
+    let named = previous.source == Some(source.id);
     let holding = previous.held_removals.is_some() != plan.removals.is_some();
-    if edited.tree == tip && !holding {
+    if edited.tree == tip && !named && !holding {
         return Ok(Published::Unchanged);
     }
     let mut edit = TreeEdit::new(repository, Some(edited.tree));
     let metadata = files::hydrator_metadata(plan.fleet.settings.repo_url.as_deref(), source);
     edit.put(&files::hydrator_path(), metadata.as_bytes())?;
+    let tree = edit.write()?;
+    if tree == tip && !holding {
+        return Ok(Published::Unchanged);
+    }
     let generation = previous.generation + 1;
     let titan = titan(source);
     let draft = CommitDraft {
-        tree: edit.write()?,
+        tree,
         parents: previous.revision.into_iter().collect(),
         author: titan.clone(),
         committer: titan,

@@ -4,7 +4,7 @@ use super::{
     EMAIL, GENERATION_TRAILER, HELD_REMOVALS_TRAILER, RESUME_TRAILER, Rendered, SOURCE_TRAILER,
     files,
 };
-use crate::git::{CommitInfo, Entry, EntryKind, GitError, Repository};
+use crate::git::{CommitInfo, Entry, EntryKind, GitError, Repository, TreeEdit, blob_id};
 use crate::model::{DeploymentRef, Name, RepoPath, Revision, TreeId};
 
 /// How many commits of others on top of titan's are looked through.
@@ -24,9 +24,9 @@ pub fn read(repository: &Repository, revision: Option<Revision>) -> Result<Rende
     contents(repository, repository.commit(revision)?.tree, revision, origin)
 }
 
-/// As [`read()`], but what titan itself left there last: what others did to the tree after that is
-/// not seen, and only [`Rendered::foreign`] tells of it. The next commit is built on this, so that it
-/// takes back what others did.
+/// As [`read()`], but what titan itself left there last: what others did to titan's files after that
+/// is not seen, and only [`Rendered::foreign`] tells of it. The next commit is built on this, so that
+/// it takes back what others did. What they keep beside titan's files stays.
 ///
 /// # Errors
 /// When an object is missing or damaged.
@@ -36,8 +36,48 @@ pub fn read_last(
 ) -> Result<Rendered, GitError> {
     let Some(revision) = revision else { return Ok(Rendered::default()) };
     let origin = origin(repository, revision)?;
-    let tree = origin.own.map_or_else(|| repository.commit(revision).map(|tip| tip.tree), Ok)?;
+    let tip = repository.commit(revision)?.tree;
+    let tree = match origin.own {
+        Some(own) => with_titans_files(repository, tip, own)?,
+        None => tip,
+    };
     contents(repository, tree, revision, origin)
+}
+
+/// What titan writes at the top of the tree.
+fn titans() -> [RepoPath; 3] {
+    [files::hosts_path(), files::assignments_path(), files::hydrator_path()]
+}
+
+/// Whether a file of the rendered branch is for titan to write.
+#[must_use]
+pub fn is_titans_path(path: &RepoPath) -> bool {
+    let top = path.segments().next();
+    titans().iter().any(|own| Some(own.as_str()) == top)
+}
+
+fn titans_files(repository: &Repository, tree: TreeId) -> Result<Vec<Option<Entry>>, GitError> {
+    titans().iter().map(|path| repository.entry(tree, path)).collect()
+}
+
+/// The tree `tip`, in which titan's files are those of `own`.
+fn with_titans_files(
+    repository: &Repository,
+    tip: TreeId,
+    own: TreeId,
+) -> Result<TreeId, GitError> {
+    if tip == own || titans_files(repository, tip)? == titans_files(repository, own)? {
+        return Ok(tip);
+    }
+    let mut edit = TreeEdit::new(repository, Some(tip));
+    for (path, entry) in titans().iter().zip(titans_files(repository, own)?) {
+        match entry {
+            Some(entry) if entry.kind == EntryKind::Tree => edit.put_tree(path, entry.id)?,
+            Some(entry) => edit.put(path, &repository.blob(entry.id)?)?,
+            None => edit.remove(path)?,
+        }
+    }
+    edit.write()
 }
 
 fn contents(
@@ -57,10 +97,12 @@ fn contents(
         foreign,
         ..Rendered::default()
     };
-    for entry in repository.entries(tree)? {
-        if entry.kind == EntryKind::Tree && entry.name == files::HOSTS {
-            hosts(repository, &files::hosts_path(), entry.id, &mut rendered)?;
+    match repository.entry(tree, &files::hosts_path())? {
+        Some(folder) if folder.kind == EntryKind::Tree => {
+            hosts(repository, &files::hosts_path(), folder.id, &mut rendered)?;
         }
+        Some(_) => drop(rendered.strangers.insert(files::hosts_path())),
+        None => {}
     }
     for pair in rendered.trees.keys() {
         rendered.current.insert(&pair.deployment, &pair.host);
@@ -70,6 +112,7 @@ fn contents(
             rendered.current.hosts.insert(deployment, hosts);
         }
     }
+    rendered.strangers.extend(unrecorded(repository, tree)?);
     Ok(rendered)
 }
 
@@ -83,7 +126,7 @@ struct Origin {
     /// Of the newest commit that is titan's own.
     own: Option<TreeId>,
     held_removals: Option<usize>,
-    /// What lies on top of that one and has another tree than the commit below it.
+    /// What lies on top of that one and has other files of titan than the commit below it.
     foreign: Vec<Revision>,
 }
 
@@ -104,7 +147,8 @@ fn origin(repository: &Repository, tip: Revision) -> Result<Origin, GitError> {
         }
         if is_titans(&commit) {
             origin.own = Some(commit.tree);
-            if repository.commit(tip)?.tree == commit.tree {
+            let now = repository.commit(tip)?.tree;
+            if titans_files(repository, now)? == titans_files(repository, commit.tree)? {
                 origin.foreign.clear();
             }
             let held = commit.trailer(HELD_REMOVALS_TRAILER);
@@ -114,7 +158,8 @@ fn origin(repository: &Repository, tip: Revision) -> Result<Origin, GitError> {
         }
         next = commit.parents.first().copied();
         let below = next.map(|next| repository.commit(next)).transpose()?;
-        if below.is_none_or(|below| below.tree != commit.tree) {
+        let below = below.map(|below| titans_files(repository, below.tree)).transpose()?;
+        if below != Some(titans_files(repository, commit.tree)?) {
             origin.foreign.push(revision);
         }
     }
@@ -146,6 +191,20 @@ pub(super) fn recorded(
     Ok(all.filter_map(|(path, entry)| Some((files::recorded_name(&path)?, entry.id))).collect())
 }
 
+/// What lies below `assignments/` and records nothing.
+fn unrecorded(repository: &Repository, tree: TreeId) -> Result<Vec<RepoPath>, GitError> {
+    let root = files::assignments_path();
+    match repository.entry(tree, &root)? {
+        Some(folder) if folder.kind == EntryKind::Tree => {
+            let all = repository.walk(folder.id)?.into_iter().map(|(path, _)| path);
+            let strange = all.filter(|path| files::recorded_name(path).is_none());
+            Ok(strange.filter_map(|path| root.join(path.as_str()).ok()).collect())
+        }
+        Some(_) => Ok(vec![root]),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Looks for hosts' folders in `folder`, which is no host's.
 fn hosts(
     repository: &Repository,
@@ -153,8 +212,7 @@ fn hosts(
     tree: TreeId,
     rendered: &mut Rendered,
 ) -> Result<(), GitError> {
-    for entry in folders(repository, tree)? {
-        let Ok(path) = folder.join(&entry.name) else { continue };
+    for (path, entry) in folders(repository, folder, tree, rendered)? {
         below_hosts(repository, &path, &entry, rendered)?;
     }
     Ok(())
@@ -165,42 +223,52 @@ fn below_hosts(
     path: &RepoPath,
     entry: &Entry,
     rendered: &mut Rendered,
-) -> Result<bool, GitError> {
-    let entries = repository.entries(entry.id)?;
-    let is_host = entries.iter().any(|entry| entry.name == files::MARKER);
-    let Some(host) = Name::new(&entry.name).ok().filter(|_| is_host) else {
-        hosts(repository, path, entry.id, rendered)?;
-        return Ok(false);
+) -> Result<(), GitError> {
+    let marker_name = RepoPath::new(files::MARKER).expect("because it is a plain name");
+    let marker = repository.entry(entry.id, &marker_name)?;
+    let Some((host, marker)) = Name::new(&entry.name).ok().zip(marker) else {
+        return hosts(repository, path, entry.id, rendered);
     };
+    if rendered.folders.contains_key(&host) {
+        // A host has one folder: this is a copy.
+        rendered.strangers.insert(path.clone());
+        return Ok(());
+    }
     rendered.folders.insert(host.clone(), path.clone());
-    for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::Tree) {
+    let below = folders(repository, path, entry.id, rendered)?;
+    if marker.kind == EntryKind::File && marker.id == blob_id(files::marker(&host).as_bytes()) {
+        rendered.strangers.remove(&files::marker_path(path));
+    } else {
+        rendered.strangers.insert(files::marker_path(path));
+    }
+    for (path, entry) in below {
         // `hosts/a.yaml` and `hosts/a/b.yaml` are both fine: then b's folder lies in a's.
-        let marker = RepoPath::new(files::MARKER).expect("because it is a plain name");
-        if repository.entry(entry.id, &marker)?.is_some() {
-            if let Ok(path) = path.join(&entry.name) {
-                below_hosts(repository, &path, &entry, rendered)?;
-            }
-            continue;
-        }
-        if let Ok(workspace) = Name::new(&entry.name) {
-            assignments(repository, &host, &workspace, entry.id, rendered)?;
+        if repository.entry(entry.id, &marker_name)?.is_some() {
+            below_hosts(repository, &path, &entry, rendered)?;
+        } else if let Ok(workspace) = Name::new(&entry.name) {
+            assignments(repository, &host, (&workspace, &path), entry.id, rendered)?;
+        } else {
+            rendered.strangers.insert(path);
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Notes the deployments in the folder of one workspace of one host.
 fn assignments(
     repository: &Repository,
     host: &Name,
-    workspace: &Name,
+    (workspace, path): (&Name, &RepoPath),
     tree: TreeId,
     rendered: &mut Rendered,
 ) -> Result<(), GitError> {
-    for workload in folders(repository, tree)? {
-        for deployment in folders(repository, workload.id)? {
+    for (path, workload) in folders(repository, path, tree, rendered)? {
+        for (path, deployment) in folders(repository, &path, workload.id, rendered)? {
             let names = (Name::new(&workload.name), Name::new(&deployment.name));
-            let (Ok(workload), Ok(name)) = names else { continue };
+            let (Ok(workload), Ok(name)) = names else {
+                rendered.strangers.insert(path);
+                continue;
+            };
             let deployment_ref = DeploymentRef { workspace: workspace.clone(), workload, name };
             rendered.trees.insert(deployment_ref.on(host), deployment.id);
         }
@@ -208,10 +276,21 @@ fn assignments(
     Ok(())
 }
 
+/// The folders in the folder `path`. Its files are strangers: titan puts none there.
 fn folders(
     repository: &Repository,
+    path: &RepoPath,
     tree: TreeId,
-) -> Result<impl Iterator<Item = Entry> + use<>, GitError> {
-    let entries = repository.entries(tree)?;
-    Ok(entries.into_iter().filter(|entry| entry.kind == EntryKind::Tree))
+    rendered: &mut Rendered,
+) -> Result<Vec<(RepoPath, Entry)>, GitError> {
+    let mut found = Vec::new();
+    for entry in repository.entries(tree)? {
+        let Ok(path) = path.join(&entry.name) else { continue };
+        if entry.kind == EntryKind::Tree {
+            found.push((path, entry));
+        } else {
+            rendered.strangers.insert(path);
+        }
+    }
+    Ok(found)
 }

@@ -88,7 +88,7 @@ impl Scene {
             offset: 3600,
         };
         CommitInfo {
-            id: Revision::from_bytes([7; 20]),
+            id: Revision::from_bytes([u8::try_from(7 + self.commits).expect("few"); 20]),
             tree: empty_tree(),
             parents: Vec::new(),
             author: who("ann"),

@@ -3,5 +3,8 @@
 mod audit;
 mod convergence;
 mod guards;
+mod history;
+mod http;
 mod kill;
+mod remote;
 pub(crate) mod support;
