@@ -10,6 +10,7 @@ use super::exit::{Exit, Failure};
 use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
 use super::output::Format;
 use super::{selector, table};
+use crate::model::nearest::nearest;
 use crate::model::{
     API_VERSION, AssignmentRef, Fleet, Host, Labels, Name, ObjectKind, ObjectRef, Phase, Target,
     TreeId,
@@ -50,7 +51,7 @@ impl std::str::FromStr for Listed {
             "assignment" | "assignments" | "as" => Ok(Self::Assignments),
             word => match word.parse::<Kind>() {
                 Ok(Kind(kind)) => Ok(Self::Objects(kind)),
-                Err(_) if names::nearest(word, ["assignments"].into_iter()).is_some() => {
+                Err(_) if nearest(word, ["assignments"]).is_some() => {
                     Err("unknown kind; did you mean `assignments`?".into())
                 }
                 Err(error) if error.contains(KINDS_HELP) => {
