@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use jiff::civil;
 use serde_json::json;
 
 use super::context::Context;
@@ -92,20 +91,13 @@ fn subject(text: &str) -> Result<Subject, Failure> {
 
 /// A time where it can be one, else a commit.
 fn at(text: &str, git: &Repository, now: Timestamp) -> Result<At> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(At::Time(time));
+    // As it is; without a zone; a day.
+    for text in [text.to_owned(), format!("{text}Z"), format!("{text}T23:59:59.999999999Z")] {
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(At::Time(time));
+        }
     }
-    // A short commit id may look like a span, never like one of these.
-    let utc = jiff::tz::TimeZone::UTC;
-    if text.contains('-')
-        && let Ok(day) = text.parse::<civil::Date>()
-    {
-        let time = match text.contains([':', 'T']) {
-            true => text.parse::<civil::DateTime>()?,
-            false => day.to_datetime(civil::time(23, 59, 59, 999_999_999)),
-        };
-        return Ok(At::Time(time.to_zoned(utc)?.timestamp()));
-    }
+    // A span such as `3d` may also be the short id of a commit.
     match git.resolve(text) {
         Ok(revision) => Ok(At::Commit(revision)),
         Err(error) => match text.parse::<TimeSpan>() {

@@ -328,7 +328,7 @@ fn a_resume_is_a_race_that_one_wins() {
     assert_eq!(read.as_deref(), Some("1\n"));
     let head = repository.head("titan/rendered").expect("it was rendered");
     let line = repository.git.first_parents(head, None, 10).expect("readable");
-    assert_eq!(line.len(), 3, "the fleet, one resume, one rendered commit");
+    assert_eq!(line.len(), 4, "the fleet, version 2, one resume, the fleet again");
     repository.titan_ok(&["verify", "--all"]);
 }
 
