@@ -25,12 +25,14 @@ mod dry_run;
 mod exit;
 mod get;
 mod help;
+mod history;
 mod host;
 mod init;
 mod names;
 mod output;
 mod reconcile;
 mod render;
+mod resume;
 mod schema;
 mod selector;
 mod service;
@@ -39,6 +41,7 @@ mod status;
 mod table;
 mod trace;
 mod validate;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -97,6 +100,9 @@ enum Command {
     Agent(agent::Args),
     Status(status::Args),
     Trace(trace::Args),
+    History(history::Args),
+    Verify(verify::Args),
+    Resume(resume::Args),
     Demo(demo::Args),
     /// Print or write the JSON Schemas of the objects
     Schema(schema::Args),
@@ -148,6 +154,9 @@ fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Agent(args) => agent::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Trace(args) => trace::run(args, context),
+        Command::History(args) => history::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
+        Command::Resume(args) => resume::run(args, context),
         Command::Demo(args) => demo::run(args, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -53,6 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         })).collect::<Vec<_>>(),
         "status": status,
         "held": pass.held,
+        "healed": pass.healed,
     });
     if !context.output.value(&result)? {
         context.output.print(&summary(&pass))?;
@@ -75,6 +76,9 @@ fn summary(pass: &Pass) -> String {
     }
     if pass.commits.is_empty() {
         text += &format!("{}: nothing to render\n", pass.source.id.short());
+    }
+    for commit in &pass.healed {
+        text += &format!("healed: {} of somebody else on the rendered branch\n", commit.short());
     }
     for (what, why) in &pass.held {
         text += &format!("held: {what}: {why}\n");

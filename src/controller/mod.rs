@@ -9,7 +9,9 @@
 
 mod goal;
 pub mod reconcile;
+mod resume;
 mod state;
+mod verify;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use crate::observe::{Snapshot, Submission};
 use state::State;
 
 pub use goal::record;
+pub use resume::{Resumed, resume};
+pub use verify::{Finding, Kind, Verified, Verifier};
 
 /// What a controller works on, and how.
 #[derive(Debug, Clone)]

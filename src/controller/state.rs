@@ -141,6 +141,9 @@ impl State {
                 generation = commit.generation, assignments = commit.changed.len(), "rendered"
             );
         }
+        for commit in &pass.healed {
+            tracing::warn!(commit = %commit.short(), "the rendered branch was changed by somebody else; taken back");
+        }
         let new = self.seen.is_none_or(|(config, _)| config != Some(pass.source.id));
         for (what, why) in pass.held.iter().filter(|_| new) {
             tracing::warn!(%what, %why, "held");

@@ -57,6 +57,10 @@ pub struct Host {
 }
 
 impl Host {
+    /// Longest path of a host's folder, in bytes: three names must have room below it. A host that
+    /// is moved deeper stays where it is.
+    pub const LONGEST_FOLDER: usize = RepoPath::MAX - 256;
+
     /// Its folder on the rendered and status branches: `hosts/[folder/…]<host>`.
     #[must_use]
     pub fn folder(&self) -> RepoPath {

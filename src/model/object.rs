@@ -76,13 +76,14 @@ pub struct FleetSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Guards {
-    /// How many assignments one commit may remove: a number, or a share such as `20%`
+    /// How many assignments one commit may remove: a number, or a share such as `20%`; the default
+    /// `100%` holds nothing
     pub max_removals: Removals,
 }
 
 impl Default for Guards {
     fn default() -> Self {
-        Self { max_removals: Removals::Percent("20%".into()) }
+        Self { max_removals: Removals::Percent("100%".into()) }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::{AssignmentRef, DeploymentRef, Name, RepoPath, Revision, Times
 /// Trailer of a rendered commit that names its source commit.
 pub(super) const SOURCE_TRAILER: &str = "Titan-Source-Commit";
 /// The file that marks a folder as a host's.
-const MARK: &str = ".titan";
+pub(super) const MARK: &str = ".titan";
 /// Most rendered commits that are walked for their origins; older ones are all taken for the tip's.
 const LONGEST: usize = 1000;
 

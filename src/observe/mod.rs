@@ -14,6 +14,7 @@ pub mod files;
 pub mod fold;
 mod history;
 mod ledger;
+pub mod lineage;
 mod snapshot;
 pub mod trace;
 pub mod view;

@@ -123,7 +123,12 @@ pub fn trace(repository: &Repository, heads: &Heads, source: Revision) -> Result
         trace.explain(repository, &status, carrier)?;
     }
     let held = if trace.held.is_empty() { Verdict::Deployed } else { Verdict::Held };
-    let Some(rendered) = rendered_of(repository, heads.rendered, carrier)? else {
+    let rendered = rendered_of(repository, heads.rendered, carrier)?;
+    if considered {
+        trace.explain_guards(repository, &status, carrier, rendered)?;
+    }
+    let held = if trace.held.is_empty() { held } else { Verdict::Held };
+    let Some(rendered) = rendered else {
         (trace.stage, trace.verdict) = match considered {
             true => (Stage::Unchanged, held),
             false => (Stage::Waiting, Verdict::Pending),
@@ -141,6 +146,38 @@ pub fn trace(repository: &Repository, heads: &Heads, source: Revision) -> Result
 }
 
 impl Trace {
+    /// Says what the guards hold of it: a history that was rewritten, too many removals.
+    fn explain_guards(
+        &mut self,
+        repository: &Repository,
+        status: &Status,
+        carrier: Revision,
+        rendered: Option<Revision>,
+    ) -> Result<(), GitError> {
+        let Some(fleet) = &status.fleet else { return Ok(()) };
+        let mut hold = |what: &str| {
+            if let Some(why) = fleet.held.get(what) {
+                self.held.insert(what.to_owned(), why.clone());
+            }
+        };
+        if rendered.is_none() {
+            hold("history");
+        }
+        let began = match rendered {
+            Some(rendered) => repository.commit(rendered)?.trailer("Titan-Held-Removals").is_some(),
+            None => {
+                let touched = touched(repository, carrier, fleet.source)?;
+                let objects = ["hosts", "templates", "workspaces"];
+                let first = |path: &RepoPath| path.segments().next().map(str::to_owned);
+                touched.iter().filter_map(first).any(|first| objects.contains(&first.as_str()))
+            }
+        };
+        if began {
+            hold("removals");
+        }
+        Ok(())
+    }
+
     /// Names what the commit touched and what is therefore held, or wrong.
     fn explain(
         &mut self,
@@ -274,7 +311,8 @@ fn carrier(
     Ok(Some(line[has]))
 }
 
-/// The rendered commit of a source commit.
+/// The rendered commit of a source commit: the first, where a later one only took back what others
+/// did to the branch.
 fn rendered_of(
     repository: &Repository,
     head: Option<Revision>,
@@ -282,23 +320,25 @@ fn rendered_of(
 ) -> Result<Option<Revision>, GitError> {
     let Some(head) = head else { return Ok(None) };
     let time = repository.commit(source)?.committer.seconds;
-    let mut next = Some(head);
+    let (mut next, mut found) = (Some(head), None);
     while let Some(revision) = next {
         let commit = repository.commit(revision)?;
+        next = commit.parents.first().copied();
         let origin = commit.trailer(SOURCE_TRAILER).and_then(|text| text.parse().ok());
-        if origin == Some(source) {
-            return Ok(Some(revision));
+        // A person's `titan resume` names the source of what was there, and renders nothing.
+        let resumes = commit.trailer("Titan-Resume").is_some();
+        let Some(origin) = origin.filter(|_| !resumes) else { continue };
+        if origin == source {
+            found = Some(revision);
+            continue;
         }
         // The times only say when it is worth to ask: clocks lie, ancestry does not.
         let older = commit.committer.seconds <= time;
-        if let Some(origin) = origin.filter(|_| older)
-            && is_within(repository, origin, source)?
-        {
-            return Ok(None);
+        if found.is_some() || (older && is_within(repository, origin, source)?) {
+            return Ok(found);
         }
-        next = commit.parents.first().copied();
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// Files that the commit changed and that are still so at `later`.

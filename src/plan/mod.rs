@@ -8,8 +8,12 @@
 //!  Fleet ─────────────────────────────┘
 //! ```
 
+pub mod guard;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+pub use guard::HeldRemovals;
 
 use crate::model::{
     AssignmentRef, Assignments, DeploymentRef, Diagnostic, Fleet, Manifests, Name, RepoPath,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Rendered, RenderedPlan, files, read};
 use crate::git::{GitError, Repository, Sibling, TreeEdit, empty_tree};
-use crate::model::{AssignmentRef, DeploymentRef, Manifests, Name, RepoPath, TreeId};
+use crate::model::{AssignmentRef, DeploymentRef, Host, Manifests, Name, RepoPath, TreeId};
 
 /// The new tree, without a new `hydrator.metadata`, and how it differs.
 #[derive(Debug)]
@@ -31,12 +31,15 @@ impl Edited {
     }
 }
 
+/// Edits the tree that titan left last. `seen` is what others made of it, if they did: then that is
+/// what the result is compared with.
 pub(super) fn edit(
     repository: &Repository,
-    base: Option<TreeId>,
     previous: &Rendered,
+    seen: Option<&Rendered>,
     plan: &RenderedPlan<'_>,
 ) -> Result<Edited, GitError> {
+    let base = previous.tree;
     let folders = folders(previous, plan);
     let after = trees(repository, previous, plan, &folders)?;
     let mut edited = compare(previous, &folders, &after);
@@ -65,13 +68,12 @@ pub(super) fn edit(
         }
     }
     record(repository, base, plan, &mut edit)?;
-    edited.tree = edit.write()?;
-    Ok(edited)
+    let tree = edit.write()?;
+    if let Some(seen) = seen {
+        edited = compare(seen, &folders, &after);
+    }
+    Ok(Edited { tree, ..edited })
 }
-
-/// Longest path of a host's folder, in bytes: three names must have room below it. A host that is
-/// moved deeper stays where it is.
-const LONGEST_FOLDER: usize = RepoPath::MAX - 256;
 
 /// Where every host's folder is to be. A host that is gone from the fleet keeps its folder while it
 /// is held, or something on it is.
@@ -83,7 +85,8 @@ fn folders(previous: &Rendered, plan: &RenderedPlan<'_>) -> BTreeMap<Name, RepoP
         old.map(|(host, folder)| (host.clone(), folder.clone())).collect();
     for (name, host) in &plan.fleet.hosts {
         let folder = host.folder();
-        if folder.as_str().len() <= LONGEST_FOLDER {
+        let stays = plan.removals.as_ref().is_some_and(|held| held.unmoved.contains(name));
+        if folder.as_str().len() <= Host::LONGEST_FOLDER && !stays {
             folders.insert(name.clone(), folder);
         } else if let Some(old) = previous.folders.get(name) {
             folders.insert(name.clone(), old.clone());

@@ -1,11 +1,28 @@
 //! What a rendered commit says of itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::edit::Edited;
 use super::files::REFERENCE;
+use super::{Rendered, RenderedPlan};
 use crate::git::CommitInfo;
 use crate::model::{DeploymentRef, Name};
+
+/// The source commit that was rendered.
+pub const SOURCE_TRAILER: &str = "Titan-Source-Commit";
+/// The number of the rendered commit; one more than its parent's.
+pub const GENERATION_TRAILER: &str = "Titan-Generation";
+/// titan's version.
+pub const RENDERER_TRAILER: &str = "Titan-Renderer";
+/// Removals are held: `12 of 40`, the second being all assignments when that began.
+pub const HELD_REMOVALS_TRAILER: &str = "Titan-Held-Removals";
+/// A commit of somebody else whose changes this one takes back.
+pub const HEALED_TRAILER: &str = "Titan-Healed";
+/// The source commit from which to go on after the config branch was rewritten.
+pub const RESUME_TRAILER: &str = "Titan-Resume";
+
+/// Most `Titan-Healed` lines.
+const HEALED: usize = 50;
 
 /// Most `Titan-Held` lines; the status branch names all that is held.
 const HELD: usize = 50;
@@ -20,18 +37,25 @@ const PASSED_LENGTH: usize = 16_384;
 pub(super) fn message(
     edited: &Edited,
     generation: u64,
-    held: &BTreeMap<String, String>,
+    previous: &Rendered,
+    plan: &RenderedPlan<'_>,
     source: &CommitInfo,
 ) -> String {
-    let mut text = format!("{}\n\n", subject(edited));
+    let mut text = format!("{}\n\n", subject(edited, previous, plan));
     let mut trailer = |key: &str, value: &str| {
         text.push_str(&format!("{key}: {value}\n"));
     };
-    trailer("Titan-Source-Commit", &source.id.to_string());
-    trailer("Titan-Generation", &generation.to_string());
-    trailer("Titan-Renderer", env!("CARGO_PKG_VERSION"));
+    trailer(SOURCE_TRAILER, &source.id.to_string());
+    trailer(GENERATION_TRAILER, &generation.to_string());
+    trailer(RENDERER_TRAILER, env!("CARGO_PKG_VERSION"));
     trailer("Titan-Changed-Hosts", &edited.hosts().len().to_string());
-    for (what, why) in held.iter().take(HELD) {
+    if let Some(held) = &plan.removals {
+        trailer(HELD_REMOVALS_TRAILER, &format!("{} of {}", held.count, held.of));
+    }
+    for foreign in previous.foreign.iter().take(HEALED) {
+        trailer(HEALED_TRAILER, &foreign.to_string());
+    }
+    for (what, why) in plan.held.iter().take(HELD) {
         trailer("Titan-Held", &one_line(&format!("{what}: {why}"), HELD_LENGTH));
     }
     for (key, value) in &source.trailers {
@@ -43,7 +67,13 @@ pub(super) fn message(
 }
 
 /// `render iot/temperature-sensor/prod to 3 hosts`.
-fn subject(edited: &Edited) -> String {
+fn subject(edited: &Edited, previous: &Rendered, plan: &RenderedPlan<'_>) -> String {
+    let again = previous.source == plan.fleet.revision;
+    if !previous.foreign.is_empty() && again {
+        let commits = previous.foreign.len();
+        let them = if commits == 1 { "a commit".into() } else { format!("{commits} commits") };
+        return format!("take back {them} of somebody else");
+    }
     let pairs = |removed: bool| {
         let chosen = edited.changed.iter().filter(move |(_, tree)| tree.is_none() == removed);
         let pairs = chosen.map(|(pair, _)| (&pair.deployment, &pair.host));
@@ -68,7 +98,12 @@ fn subject(edited: &Edited) -> String {
     if edited.defaced {
         return "remove what titan did not write".to_owned();
     }
-    "record assignments".to_owned()
+    match (&previous.held_removals, &plan.removals) {
+        (None, Some(held)) if held.count == 1 => "hold a removal".to_owned(),
+        (None, Some(held)) => format!("hold {} removals", held.count),
+        (Some(_), None) => "no removal is held any more".to_owned(),
+        _ => "record assignments".to_owned(),
+    }
 }
 
 fn deployments(names: &BTreeSet<&DeploymentRef>) -> String {

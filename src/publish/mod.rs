@@ -14,16 +14,23 @@ mod edit;
 mod files;
 mod message;
 mod read;
+mod resume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use read::read;
+pub use message::{
+    GENERATION_TRAILER, HEALED_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER,
+    SOURCE_TRAILER,
+};
+pub use read::{is_titans, is_titans_path, read, read_last};
+pub use resume::{Resume, resume};
 
 use crate::git::{CommitDraft, CommitInfo, GitError, Repository, Signature, TreeEdit, empty_tree};
 use crate::model::{
     AssignmentRef, Assignments, Fleet, Manifests, Name, RepoPath, Revision, Schedule, TreeId,
 };
+use crate::plan::HeldRemovals;
 
 /// What the rendered branch holds at one of its commits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +46,14 @@ pub struct Rendered {
     pub trees: BTreeMap<AssignmentRef, TreeId>,
     /// Where each host's folder lies.
     pub folders: BTreeMap<Name, RepoPath>,
+    /// The tree that all this was read from.
+    pub tree: Option<TreeId>,
+    /// `Titan-Resume`: the source commit from which to go on after the config branch was rewritten.
+    pub resume: Option<Revision>,
+    /// Removals are held; the number of all assignments when that began.
+    pub held_removals: Option<usize>,
+    /// Commits of others on top of what was read, newest first; `revision` is the newest of them.
+    pub foreign: Vec<Revision>,
     /// What lies below `hosts/` and `assignments/` and is not titan's: a hand put it there. A GitOps
     /// tool would apply it, so the next commit leaves it out.
     pub strangers: BTreeSet<RepoPath>,
@@ -53,6 +68,8 @@ pub struct RenderedPlan<'a> {
     pub manifests: BTreeMap<AssignmentRef, Arc<Manifests>>,
     /// What is held back → why: objects (`deployment a/b/c`, `host x`) and assignments.
     pub held: BTreeMap<String, String>,
+    /// Removals that are held back; the schedule keeps them already.
+    pub removals: Option<HeldRemovals>,
 }
 
 /// What publishing did.
@@ -86,41 +103,52 @@ pub fn publish(
     if plan.fleet.held.all.is_some() {
         return Ok(Published::Unchanged);
     }
-    let base = match previous.revision {
-        Some(revision) => Some(repository.commit(revision)?.tree),
-        None => None,
+    let tip = previous.revision.map(|revision| repository.commit(revision)).transpose()?;
+    let tip = tip.map_or_else(empty_tree, |commit| commit.tree);
+    let seen = match previous.tree {
+        Some(tree) if tree != tip => Some(read(repository, previous.revision)?),
+        _ => None,
     };
-    let edited = edit::edit(repository, base, previous, plan)?;
-    let before = base.unwrap_or_else(empty_tree);
-    // `hydrator.metadata` names the source commit: a new one alone is no reason for a commit.
+    let edited = edit::edit(repository, previous, seen.as_ref(), plan)?;
+    // `hydrator.metadata` names the source commit: a new one alone is no reason for a commit. That
+    // removals begin or end to be held is one, because later commits build on it.
     let named = previous.source == Some(source.id);
-    if edited.tree == before && !named {
+    let holding = previous.held_removals.is_some() != plan.removals.is_some();
+    if edited.tree == tip && !named && !holding {
         return Ok(Published::Unchanged);
     }
     let mut edit = TreeEdit::new(repository, Some(edited.tree));
     let metadata = files::hydrator_metadata(plan.fleet.settings.repo_url.as_deref(), source);
     edit.put(&files::hydrator_path(), metadata.as_bytes())?;
     let tree = edit.write()?;
-    if tree == before {
+    if tree == tip && !holding {
         return Ok(Published::Unchanged);
     }
     let generation = previous.generation + 1;
-    let titan = Signature {
-        name: "titan".into(),
-        email: "titan@titan.dev".into(),
-        seconds: source.committer.seconds,
-        offset: source.committer.offset,
-    };
+    let titan = titan(source);
     let draft = CommitDraft {
         tree,
         parents: previous.revision.into_iter().collect(),
         author: titan.clone(),
         committer: titan,
-        message: message::message(&edited, generation, &plan.held, source),
+        message: message::message(&edited, generation, previous, plan, source),
     };
     let revision = repository.write_commit(&draft)?;
     Ok(Published::Committed(Commit { revision, generation, changed: edited.changed }))
 }
+
+/// The author of all that titan renders, at the time of the source commit.
+fn titan(source: &CommitInfo) -> Signature {
+    Signature {
+        name: "titan".into(),
+        email: EMAIL.into(),
+        seconds: source.committer.seconds,
+        offset: source.committer.offset,
+    }
+}
+
+/// By which titan knows its own commits.
+const EMAIL: &str = "titan@titan.dev";
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! What the rendered branch holds now.
 
-use super::{Rendered, files};
-use crate::git::{Entry, EntryKind, GitError, Repository, blob_id};
+use super::{
+    EMAIL, GENERATION_TRAILER, HELD_REMOVALS_TRAILER, RESUME_TRAILER, Rendered, SOURCE_TRAILER,
+    files,
+};
+use crate::git::{CommitInfo, Entry, EntryKind, GitError, Repository, TreeEdit, blob_id};
 use crate::model::{DeploymentRef, Name, RepoPath, Revision, TreeId};
 
 /// How many commits of others on top of titan's are looked through.
@@ -17,11 +20,84 @@ const FOREIGN: usize = 1000;
 /// When an object is missing or damaged.
 pub fn read(repository: &Repository, revision: Option<Revision>) -> Result<Rendered, GitError> {
     let Some(revision) = revision else { return Ok(Rendered::default()) };
-    let commit = repository.commit(revision)?;
-    let (source, generation) = origin(repository, revision)?;
-    let mut rendered =
-        Rendered { revision: Some(revision), source, generation, ..Rendered::default() };
-    match repository.entry(commit.tree, &files::hosts_path())? {
+    let origin = origin(repository, revision)?;
+    contents(repository, repository.commit(revision)?.tree, revision, origin)
+}
+
+/// As [`read()`], but what titan itself left there last: what others did to titan's files after that
+/// is not seen, and only [`Rendered::foreign`] tells of it. The next commit is built on this, so that
+/// it takes back what others did. What they keep beside titan's files stays.
+///
+/// # Errors
+/// When an object is missing or damaged.
+pub fn read_last(
+    repository: &Repository,
+    revision: Option<Revision>,
+) -> Result<Rendered, GitError> {
+    let Some(revision) = revision else { return Ok(Rendered::default()) };
+    let origin = origin(repository, revision)?;
+    let tip = repository.commit(revision)?.tree;
+    let tree = match origin.own {
+        Some(own) => with_titans_files(repository, tip, own)?,
+        None => tip,
+    };
+    contents(repository, tree, revision, origin)
+}
+
+/// What titan writes at the top of the tree.
+fn titans() -> [RepoPath; 3] {
+    [files::hosts_path(), files::assignments_path(), files::hydrator_path()]
+}
+
+/// Whether a file of the rendered branch is for titan to write.
+#[must_use]
+pub fn is_titans_path(path: &RepoPath) -> bool {
+    let top = path.segments().next();
+    titans().iter().any(|own| Some(own.as_str()) == top)
+}
+
+fn titans_files(repository: &Repository, tree: TreeId) -> Result<Vec<Option<Entry>>, GitError> {
+    titans().iter().map(|path| repository.entry(tree, path)).collect()
+}
+
+/// The tree `tip`, in which titan's files are those of `own`.
+fn with_titans_files(
+    repository: &Repository,
+    tip: TreeId,
+    own: TreeId,
+) -> Result<TreeId, GitError> {
+    if tip == own || titans_files(repository, tip)? == titans_files(repository, own)? {
+        return Ok(tip);
+    }
+    let mut edit = TreeEdit::new(repository, Some(tip));
+    for (path, entry) in titans().iter().zip(titans_files(repository, own)?) {
+        match entry {
+            Some(entry) if entry.kind == EntryKind::Tree => edit.put_tree(path, entry.id)?,
+            Some(entry) => edit.put(path, &repository.blob(entry.id)?)?,
+            None => edit.remove(path)?,
+        }
+    }
+    edit.write()
+}
+
+fn contents(
+    repository: &Repository,
+    tree: TreeId,
+    revision: Revision,
+    origin: Origin,
+) -> Result<Rendered, GitError> {
+    let Origin { source, generation, resume, held_removals, foreign, .. } = origin;
+    let mut rendered = Rendered {
+        revision: Some(revision),
+        tree: Some(tree),
+        source,
+        generation,
+        resume,
+        held_removals,
+        foreign,
+        ..Rendered::default()
+    };
+    match repository.entry(tree, &files::hosts_path())? {
         Some(folder) if folder.kind == EntryKind::Tree => {
             hosts(repository, &files::hosts_path(), folder.id, &mut rendered)?;
         }
@@ -31,33 +107,73 @@ pub fn read(repository: &Repository, revision: Option<Revision>) -> Result<Rende
     for pair in rendered.trees.keys() {
         rendered.current.insert(&pair.deployment, &pair.host);
     }
-    for (deployment, blob) in recorded(repository, commit.tree)? {
+    for (deployment, blob) in recorded(repository, tree)? {
         if let Some(hosts) = files::read_assignment(&repository.blob(blob)?) {
             rendered.current.hosts.insert(deployment, hosts);
         }
     }
-    rendered.strangers.extend(unrecorded(repository, commit.tree)?);
+    rendered.strangers.extend(unrecorded(repository, tree)?);
     Ok(rendered)
 }
 
-/// Source commit and generation of the newest commit that names them: somebody else may have
-/// committed on top, and generations may not go back (invariant I4).
-fn origin(
-    repository: &Repository,
-    revision: Revision,
-) -> Result<(Option<Revision>, u64), GitError> {
-    let mut next = Some(revision);
+/// What the commits at the tip of the rendered branch say of themselves.
+#[derive(Debug, Default)]
+struct Origin {
+    /// Of the newest commit that names them: generations may not go back (invariant I4).
+    source: Option<Revision>,
+    generation: u64,
+    resume: Option<Revision>,
+    /// Of the newest commit that is titan's own.
+    own: Option<TreeId>,
+    held_removals: Option<usize>,
+    /// What lies on top of that one and has other files of titan than the commit below it.
+    foreign: Vec<Revision>,
+}
+
+/// Looks down from `tip` to the newest commit that is titan's own. Where there is none within
+/// reach, somebody has rewritten all of them, and what is there is taken as it is.
+fn origin(repository: &Repository, tip: Revision) -> Result<Origin, GitError> {
+    let mut origin = Origin::default();
+    let mut next = Some(tip);
     for _ in 0..FOREIGN {
         let Some(revision) = next else { break };
         let commit = repository.commit(revision)?;
-        let source = commit.trailer("Titan-Source-Commit").and_then(|id| id.parse().ok());
-        let generation = commit.trailer("Titan-Generation").and_then(|n| n.parse().ok());
-        if let (Some(source), Some(generation)) = (source, generation) {
-            return Ok((Some(source), generation));
+        let source = commit.trailer(SOURCE_TRAILER).and_then(|id| id.parse().ok());
+        let generation = commit.trailer(GENERATION_TRAILER).and_then(|n| n.parse().ok());
+        if let (None, Some(source), Some(generation)) = (origin.source, source, generation) {
+            origin.source = Some(source);
+            origin.generation = generation;
+            origin.resume = commit.trailer(RESUME_TRAILER).and_then(|id| id.parse().ok());
+        }
+        if is_titans(&commit) {
+            origin.own = Some(commit.tree);
+            let now = repository.commit(tip)?.tree;
+            if titans_files(repository, now)? == titans_files(repository, commit.tree)? {
+                origin.foreign.clear();
+            }
+            let held = commit.trailer(HELD_REMOVALS_TRAILER);
+            let of = held.and_then(|held| held.rsplit(' ').next()?.parse().ok());
+            origin.held_removals = of;
+            return Ok(origin);
         }
         next = commit.parents.first().copied();
+        let below = next.map(|next| repository.commit(next)).transpose()?;
+        let below = below.map(|below| titans_files(repository, below.tree)).transpose()?;
+        if below != Some(titans_files(repository, commit.tree)?) {
+            origin.foreign.push(revision);
+        }
     }
-    Ok((None, 0))
+    origin.foreign.clear();
+    Ok(origin)
+}
+
+/// Whether titan says that it rendered this commit: it names its source and its generation, and has
+/// titan as its committer. Whether that is true, only rendering again can tell.
+#[must_use]
+pub fn is_titans(commit: &CommitInfo) -> bool {
+    let named =
+        [SOURCE_TRAILER, GENERATION_TRAILER].iter().all(|key| commit.trailer(key).is_some());
+    named && commit.trailer(RESUME_TRAILER).is_none() && commit.committer.email == EMAIL
 }
 
 /// The blobs of the recorded choices.

@@ -108,6 +108,7 @@ impl Scene {
             schedule: &self.schedule,
             manifests: self.manifests.clone(),
             held: self.held.clone(),
+            removals: None,
         };
         publish(&self.repository, &self.rendered, &plan, &self.source()).expect("published")
     }

@@ -36,7 +36,7 @@ const OWNERS: [(&str, &[&str]); 31] = [
     ("anstream", &["cli"]),
     ("anstyle", &["cli"]),
     ("include_dir", &["cli"]),
-    ("tempfile", &["cli"]),
+    ("tempfile", &["git", "cli"]),
     ("tracing_subscriber", &["cli"]),
     ("subtle", &["api"]),
     ("strsim", &["model", "parse"]),

@@ -1,6 +1,8 @@
 //! Whole stories on real repositories and real processes.
 
+mod audit;
 mod convergence;
+mod guards;
 mod history;
 mod http;
 mod kill;

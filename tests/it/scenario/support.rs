@@ -11,6 +11,13 @@ use tempfile::TempDir;
 use titan::git::{CommitDraft, Repository, Signature, TreeEdit};
 use titan::model::{RepoPath, Revision};
 
+const QUICK: &str = "\
+apiVersion: titan.dev/v1
+kind: Fleet
+spec:
+  limits: {statusFlush: 50ms, reportsPerMinute: 100000}
+";
+
 /// Longest wait for anything; a story that needs longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,10 +48,12 @@ impl ConfigRepo {
 
     /// Settings that do not make a test wait.
     pub(crate) fn quick(self) -> Self {
-        self.file(
-            "titan.yaml",
-            "apiVersion: titan.dev/v1\nkind: Fleet\nspec:\n  limits:\n    statusFlush: 50ms\n    reportsPerMinute: 100000\n",
-        )
+        self.file("titan.yaml", QUICK)
+    }
+
+    /// As [`ConfigRepo::quick`], and a commit may remove a fifth of all assignments.
+    pub(crate) fn guarded(self) -> Self {
+        self.file("titan.yaml", &format!("{QUICK}  guards: {{maxRemovals: 20%}}\n"))
     }
 
     pub(crate) fn edit(&mut self, path: &str, bytes: impl AsRef<[u8]>) -> &mut Self {
