@@ -27,8 +27,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 pub use client::{ClearText, ControllerError, ControllerUrl, Token};
@@ -99,7 +100,7 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Summary, AgentError> {
-    let store = Arc::new(Store::open(&config.dest)?);
+    let store = Arc::new(aside(|| Store::open(&config.dest))?);
     let state = State::open(Arc::clone(&store))?;
     let runtime = Directory::open(&config.dest, Swap::Exchange)?;
     let delivery = Delivery::open(runtime, store, &config.host)?;
@@ -183,6 +184,15 @@ impl Config {
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// Does work that waits for a disk while other tasks of this thread go on elsewhere.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        // There is no other thread, nor anything that waits for this one.
+        _ => work(),
+    }
 }
 
 /// For back-off alone: where the system has no random numbers, any number will do.

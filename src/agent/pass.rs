@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::pull::{Pull, PullError, Seen};
+use super::pull::{Pull, PullError, Refused, Seen};
 use super::state::State;
 use super::view::{self, Failure, Memory, View};
 use super::work::{Done, work};
-use super::{Config, Summary, now, random};
+use super::{Config, Summary, aside, now, random};
 use crate::deliver::{Backoff, Cause, Change, DeliverError, Delivery, Desired, Runtime, clean};
 use crate::model::{DeploymentRef, Phase, Revision, TreeId};
 
@@ -131,7 +131,7 @@ impl<R: Runtime> Agent<R> {
     async fn look(&mut self) -> Result<Arc<Seen>, PullError> {
         let lowest = self.state.generation();
         let seen = self.with_pull(move |pull| pull.look(lowest)).await?;
-        if let Err(error) = self.state.saw_generation(seen.generation) {
+        if let Err(error) = aside(|| self.state.saw_generation(seen.generation)) {
             tracing::warn!(%error, "cannot remember the generation");
         }
         Ok(seen)
@@ -158,13 +158,13 @@ impl<R: Runtime> Agent<R> {
     /// The changes that can be made now, with copies of all manifests that they need. Where the
     /// manifests of the newest state cannot be had, nothing of it is acted upon: the last one holds.
     async fn prepare(&mut self, wanted: Desired) -> (Desired, Vec<Change>) {
-        let changes = self.plan(&wanted);
-        let Err(error) = self.fetch(&changes).await else { return (wanted, changes) };
+        let mut changes = self.plan(&wanted);
+        let Err(error) = self.fetch(&mut changes).await else { return (wanted, changes) };
         self.set_message(Some(error));
         let Some(last) = self.desired.clone() else { return (wanted, Vec::new()) };
         let mut changes = self.plan(&last);
         changes.retain(|change| match change {
-            Change::Apply { tree, .. } => self.delivery.has(*tree).unwrap_or(false),
+            Change::Apply { tree, .. } => aside(|| self.delivery.has(*tree)).unwrap_or(false),
             Change::Remove { .. } => true,
         });
         (last, changes)
@@ -184,16 +184,28 @@ impl<R: Runtime> Agent<R> {
         changes
     }
 
-    /// Sees to it that there is a copy of every tree that is to be applied.
-    async fn fetch(&mut self, changes: &[Change]) -> Result<(), String> {
-        for change in changes {
+    /// Sees to it that there is a copy of every tree that is to be applied. An assignment whose
+    /// manifests are refused has failed, and is left out.
+    async fn fetch(&mut self, changes: &mut Vec<Change>) -> Result<(), String> {
+        let mut refused = Vec::new();
+        for change in &*changes {
             let Change::Apply { tree, .. } = *change else { continue };
-            if self.delivery.has(tree).map_err(|error| error.to_string())? {
+            if aside(|| self.delivery.has(tree)).map_err(|error| error.to_string())? {
                 continue;
             }
-            let manifests = self.with_pull(move |pull| pull.manifests(tree)).await;
-            let manifests = manifests.map_err(|error| error.to_string())?;
-            self.delivery.keep(tree, &manifests).map_err(|error| error.to_string())?;
+            let manifests = match self.with_pull(move |pull| pull.manifests(tree)).await {
+                Ok(manifests) => manifests,
+                Err(PullError::Refused(why)) => {
+                    refused.push((change.clone(), why));
+                    continue;
+                }
+                Err(error) => return Err(error.to_string()),
+            };
+            aside(|| self.delivery.keep(tree, &manifests)).map_err(|error| error.to_string())?;
+        }
+        for (change, why) in refused {
+            changes.retain(|other| *other != change);
+            self.failed(&change, why.into());
         }
         Ok(())
     }
@@ -227,7 +239,7 @@ impl<R: Runtime> Agent<R> {
         for change in changes {
             let deployment = change.deployment();
             if let Some(error) = done.failed.remove(deployment) {
-                self.failed(change, &error);
+                self.failed(change, Failure::from(&error));
                 continue;
             }
             self.retries.remove(deployment);
@@ -265,12 +277,12 @@ impl<R: Runtime> Agent<R> {
         }
     }
 
-    fn failed(&mut self, change: &Change, error: &DeliverError) {
+    fn failed(&mut self, change: &Change, failure: Failure) {
         let deployment = change.deployment();
-        let failure = Failure { reason: error.reason(), message: clean(&error.to_string()) };
         let known = self.memory.failures.insert(deployment.clone(), failure.clone());
-        if known != Some(failure) {
-            tracing::warn!(%deployment, %error, "cannot deliver");
+        if known.as_ref() != Some(&failure) {
+            let Failure { reason, message } = failure;
+            tracing::warn!(%deployment, reason, message, "cannot deliver");
         }
         let fresh = || Retry { tree: tree(change), backoff: backoff(), due: Instant::now() };
         let retry = self.retries.entry(deployment.clone()).or_insert_with(fresh);
@@ -334,6 +346,18 @@ fn desired(seen: &Seen, last: Option<&Desired>) -> Desired {
             received: now(),
             assignments: seen.assignments.clone(),
         },
+    }
+}
+
+impl From<&DeliverError> for Failure {
+    fn from(error: &DeliverError) -> Self {
+        Self { reason: error.reason(), message: clean(&error.to_string()) }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self { reason: refused.reason(), message: clean(&refused.to_string()) }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Reading what this host must run, and nothing of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::git::{self, Entry, EntryKind, FleetRepository, GitError, Location, Repository, Watch};
+use crate::git::{self, EntryKind, GitError, HostSource, HostView, Location, Repository, Watch};
 use crate::model::{DeploymentRef, Limits, Manifests, Name, RepoPath, Revision, TreeId};
 
 /// Where and for whom to look.
@@ -19,19 +19,20 @@ pub(super) struct Pull {
     pub(super) cache: PathBuf,
     /// Told when a local repository's refs may have moved.
     pub(super) wake: Arc<Notify>,
+    /// What an assignment may hold at most: the defaults, as the settings of the fleet are no part of
+    /// what is rendered.
+    limits: Limits,
     source: Option<Source>,
-    /// Where the host's folder was found last.
-    folder: Option<RepoPath>,
+    view: Option<HostView>,
     last: Option<Arc<Seen>>,
 }
 
-/// How the fleet's objects are reached.
+/// How the host's folder is reached: in place, or through a clone that holds little else.
 #[derive(Debug)]
-enum Source {
-    /// Read in place; wakes the agent while the watch lives.
-    Local { fleet: FleetRepository, _watch: Option<Watch> },
-    /// Through a clone.
-    Remote(FleetRepository),
+struct Source {
+    host: HostSource,
+    /// Wakes the agent while it lives.
+    _watch: Option<Watch>,
 }
 
 /// The host's folder at one rendered revision.
@@ -46,7 +47,7 @@ pub(super) struct Seen {
 /// Why there is no desired state to act upon. Nothing is applied or pruned then.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PullError {
-    #[error("cannot read the fleet: {0}")]
+    #[error("cannot read the fleet: {}", causes(.0))]
     Git(#[from] GitError),
     #[error("cannot read the fleet: it has no branch `{branch}`")]
     NoBranch { branch: String },
@@ -62,13 +63,54 @@ pub(super) enum PullError {
     NoMarker { folder: RepoPath },
     #[error("`{folder}/.titan` names another host; everything stays as it is")]
     OtherHost { folder: RepoPath },
-    #[error("`{path}` is neither a file nor a folder")]
-    Malformed { path: String },
+    #[error("`{path}` is no folder; everything stays as it is")]
+    NoFolder { path: String },
+    /// Concerns one assignment; the others go on.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error("the task that reads the fleet ended early")]
     Interrupted,
 }
 
-const HOSTS: &str = "hosts";
+/// Why the manifests of an assignment are not acted upon. What was applied before stays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("`{path}` is larger than {limit} bytes")]
+    FileSize { path: RepoPath, limit: u64 },
+    #[error("the files have more than {limit} bytes")]
+    Size { limit: u64 },
+    #[error("there are more than {limit} files or folders")]
+    Files { limit: usize },
+    #[error("`{path}` is neither a file nor a folder")]
+    Kind { path: String },
+    #[error("the path `{path}` is not allowed")]
+    Path { path: String },
+    #[error("there are no files")]
+    Empty,
+}
+
+impl Refused {
+    /// One word in CamelCase for reports.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::FileSize { .. } | Self::Size { .. } | Self::Files { .. } => "TooLarge",
+            Self::Kind { .. } | Self::Path { .. } | Self::Empty => "Malformed",
+        }
+    }
+}
+
+/// An error of Git with what it rests upon.
+fn causes(error: &GitError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+const MARKER: &str = ".titan";
 
 impl Pull {
     pub(super) fn new(
@@ -78,201 +120,225 @@ impl Pull {
         cache: PathBuf,
         wake: Arc<Notify>,
     ) -> Self {
-        Self { host, location, branch, cache, wake, source: None, folder: None, last: None }
+        let limits = Limits::default();
+        let (source, view, last) = (None, None, None);
+        Self { host, location, branch, cache, wake, limits, source, view, last }
     }
 
-    /// Reads the host's folder at the head of the rendered branch. After an error the repository is
+    /// Reads the host's folder at the head of the rendered branch. After an error a local repository is
     /// opened anew: it may have been replaced, or another one been found in its place.
     pub(super) fn look(&mut self, lowest: u64) -> Result<Arc<Seen>, PullError> {
-        let seen = self.try_look(lowest);
-        match &seen {
-            Err(PullError::Git(error)) => self.reopen(matches!(error, GitError::Object { .. })),
-            Err(PullError::NoBranch { .. }) => self.reopen(false),
-            _ => {}
+        let mut seen = self.try_look(lowest);
+        if let Err(PullError::Git(error)) = &seen
+            && self.discard_after(error)
+        {
+            seen = self.try_look(lowest);
+        }
+        let local = matches!(self.location, Location::Local(_));
+        if local && matches!(seen, Err(PullError::Git(_) | PullError::NoBranch { .. })) {
+            self.source = None;
         }
         seen
     }
 
-    /// Lets go of the repository. The clone of a remote that is `damaged` is made again.
-    fn reopen(&mut self, damaged: bool) {
-        let source = self.source.take();
-        if let (true, Some(Source::Remote(fleet))) = (damaged, source)
-            && let Err(error) = fleet.repair()
-        {
-            tracing::warn!(%error, "cannot repair the clone");
+    /// Throws a damaged clone away. Whether there is a point in trying again.
+    fn discard_after(&mut self, error: &GitError) -> bool {
+        let damage = matches!(error, GitError::Object { .. } | GitError::Gix { .. });
+        let Some(source) = self.source.as_mut().filter(|source| source.host.local().is_none())
+        else {
+            return false;
+        };
+        if !damage {
+            return false;
         }
+        tracing::warn!(%error, "the clone is damaged and made again");
+        (self.view, self.last) = (None, None);
+        let discarded = source.host.discard();
+        discarded.inspect_err(|error| tracing::warn!(%error, "cannot remove the clone")).is_ok()
     }
 
     fn try_look(&mut self, lowest: u64) -> Result<Arc<Seen>, PullError> {
-        let repository = self.refreshed()?;
-        let revision = repository
-            .branch(&self.branch)?
-            .ok_or_else(|| PullError::NoBranch { branch: self.branch.clone() })?;
+        let view = self.source()?.host.read()?;
+        let view = view.ok_or_else(|| PullError::NoBranch { branch: self.branch.clone() })?;
+        let revision = view.revision;
         if let Some(last) = self.last.as_ref().filter(|last| last.rendered == revision) {
             return Ok(Arc::clone(last));
         }
-        let commit = repository.commit(revision)?;
-        let generation = commit.trailer("Titan-Generation").and_then(|text| text.parse().ok());
-        let generation = generation.ok_or(PullError::NoGeneration { revision })?;
+        let generation = view.generation.ok_or(PullError::NoGeneration { revision })?;
         if generation < lowest {
             return Err(PullError::OldGeneration { got: generation, seen: lowest });
         }
-        let (folder, tree) = self.find(&repository, commit.tree)?;
-        let assignments = assignments(&repository, tree)?;
-        self.folder = Some(folder);
-        let seen = Arc::new(Seen { rendered: revision, generation, tree, assignments });
+        let gone = || PullError::Gone { host: self.host.clone() };
+        let (folder, tree) = view.folder.as_ref().ok_or_else(gone)?;
+        self.check_marker(&view.repository, folder, *tree)?;
+        let assignments = assignments(&view.repository, *tree)?;
+        let seen = Arc::new(Seen { rendered: revision, generation, tree: *tree, assignments });
+        self.view = Some(view);
         self.last = Some(Arc::clone(&seen));
         Ok(seen)
     }
 
+    fn source(&mut self) -> Result<&mut Source, GitError> {
+        let source = match self.source.take() {
+            Some(source) => source,
+            None => self.open()?,
+        };
+        Ok(self.source.insert(source))
+    }
+
+    fn open(&self) -> Result<Source, GitError> {
+        let Self { location, branch, host, cache, limits, .. } = self;
+        let host = HostSource::new(location, branch, host, cache, limits)?;
+        let wake = Arc::clone(&self.wake);
+        let watch = host.local().and_then(|repository| {
+            let watch = git::watch(repository, move || wake.notify_one());
+            let told = |error: &GitError| {
+                tracing::warn!(%error, "cannot watch the repository: polling only");
+            };
+            watch.inspect_err(told).ok()
+        });
+        Ok(Source { host, _watch: watch })
+    }
+
     /// The manifests of an assignment that [`Self::look`] has found.
     pub(super) fn manifests(&mut self, tree: TreeId) -> Result<Manifests, PullError> {
-        let repository = match &self.source {
-            Some(Source::Local { fleet, .. } | Source::Remote(fleet)) => fleet.repository.clone(),
-            None => self.refreshed()?,
-        };
-        let mut manifests = Manifests::default();
-        read_files(&repository, tree, "", &mut manifests)?;
-        Ok(manifests)
+        match self.read_manifests(tree) {
+            Err(PullError::Git(error)) if self.discard_after(&error) => self.read_manifests(tree),
+            result => result,
+        }
     }
 
-    fn refreshed(&mut self) -> Result<Repository, PullError> {
-        match &self.source {
-            Some(Source::Local { fleet, .. }) => return Ok(fleet.repository.clone()),
-            Some(Source::Remote(fleet)) => {
-                fleet.refresh()?;
-                return Ok(fleet.repository.clone());
-            }
-            None => {}
+    fn read_manifests(&mut self, tree: TreeId) -> Result<Manifests, PullError> {
+        if self.view.is_none() {
+            self.try_look(0)?;
         }
-        let fleet = FleetRepository::open(&self.location, None, &self.cache, &Limits::default())?;
-        let repository = fleet.repository.clone();
-        self.source = Some(match self.location {
-            Location::Remote(_) => Source::Remote(fleet),
-            Location::Local(_) => {
-                let wake = Arc::clone(&self.wake);
-                let watch = git::watch(&repository, move || wake.notify_one());
-                let watch = watch.inspect_err(|error| {
-                    tracing::warn!(%error, "cannot watch the repository: polling only");
-                });
-                Source::Local { fleet, _watch: watch.ok() }
-            }
-        });
-        Ok(repository)
+        let view = self.view.as_ref().expect("because looking sets it");
+        Reader::new(&view.repository, &view.withheld, &self.limits).read(tree)
     }
 
-    /// The host's folder: `hosts/[folder/…]<host>`, known by its `.titan`.
-    fn find(&self, repository: &Repository, root: TreeId) -> Result<(RepoPath, TreeId), PullError> {
-        let mut strange = None;
-        if let Some(folder) = &self.folder
-            && let Some(entry) = repository.entry(root, folder)?
-            && entry.kind == EntryKind::Tree
-            && self.marker(repository, folder, entry.id)?.is_ok()
-        {
-            return Ok((folder.clone(), entry.id));
-        }
-        let hosts = path(HOSTS)?;
-        let mut level = match repository.entry(root, &hosts)? {
-            Some(Entry { kind: EntryKind::Tree, id, .. }) => vec![(hosts, id)],
-            _ => vec![],
-        };
-        while !level.is_empty() {
-            let mut below = Vec::new();
-            for (folder, tree) in level {
-                for entry in repository.entries(tree)? {
-                    if entry.kind == EntryKind::Tree {
-                        below.push((path(&format!("{folder}/{}", entry.name))?, entry.id));
-                    }
-                }
-            }
-            for (folder, tree) in &below {
-                if folder.file_name() == self.host.as_str() {
-                    match self.marker(repository, folder, *tree)? {
-                        Ok(()) => return Ok((folder.clone(), *tree)),
-                        Err(error) => strange = strange.or(Some(error)),
-                    }
-                }
-            }
-            level = without_hosts(repository, below)?;
-        }
-        Err(strange.unwrap_or_else(|| PullError::Gone { host: self.host.clone() }))
-    }
-
-    /// Whether a folder is this host's. The outer error is Git's, the inner one about the folder.
-    fn marker(
+    /// The `.titan` of the folder must name this host.
+    fn check_marker(
         &self,
         repository: &Repository,
         folder: &RepoPath,
         tree: TreeId,
-    ) -> Result<Result<(), PullError>, PullError> {
-        let Some(content) = repository.file(tree, &path(".titan")?)? else {
-            return Ok(Err(PullError::NoMarker { folder: folder.clone() }));
+    ) -> Result<(), PullError> {
+        let marker = RepoPath::new(MARKER).expect("because it is a plain name");
+        let Some(content) = repository.file(tree, &marker)? else {
+            return Err(PullError::NoMarker { folder: folder.clone() });
         };
         let expected = format!("host: {}\n", self.host);
-        if *content != *expected.as_bytes() {
-            return Ok(Err(PullError::OtherHost { folder: folder.clone() }));
-        }
-        Ok(Ok(()))
-    }
-}
-
-/// Folders that only group hosts.
-fn without_hosts(
-    repository: &Repository,
-    folders: Vec<(RepoPath, TreeId)>,
-) -> Result<Vec<(RepoPath, TreeId)>, PullError> {
-    let marker = path(".titan")?;
-    let mut groups = Vec::new();
-    for (folder, tree) in folders {
-        if repository.entry(tree, &marker)?.is_none() {
-            groups.push((folder, tree));
+        if *content == *expected.as_bytes() {
+            Ok(())
+        } else {
+            Err(PullError::OtherHost { folder: folder.clone() })
         }
     }
-    Ok(groups)
 }
 
 /// The folders `<ws>/<workload>/<deployment>` below a host's. What has no such place is no assignment.
+/// What stands in the place of one counts, lest the assignment be taken for gone.
 fn assignments(
     repository: &Repository,
     host: TreeId,
 ) -> Result<BTreeMap<DeploymentRef, TreeId>, PullError> {
     let mut found = BTreeMap::new();
-    for (workspace, tree) in named_trees(repository, host)? {
-        for (workload, tree) in named_trees(repository, tree)? {
-            for (name, tree) in named_trees(repository, tree)? {
+    for (workspace, tree) in folders(repository, host, "")? {
+        for (workload, tree) in folders(repository, tree, &format!("{workspace}/"))? {
+            for entry in repository.entries(tree)? {
+                let Ok(name) = Name::new(&entry.name) else { continue };
                 let (workspace, workload) = (workspace.clone(), workload.clone());
-                found.insert(DeploymentRef { workspace, workload, name }, tree);
+                found.insert(DeploymentRef { workspace, workload, name }, entry.id);
             }
         }
     }
     Ok(found)
 }
 
-fn named_trees(repository: &Repository, tree: TreeId) -> Result<Vec<(Name, TreeId)>, PullError> {
-    let trees = repository.entries(tree)?.into_iter().filter(|entry| entry.kind == EntryKind::Tree);
-    Ok(trees.filter_map(|entry| Some((Name::new(&entry.name).ok()?, entry.id))).collect())
-}
-
-fn read_files(
+/// The folders of workspaces or workloads. One that is something else would look like a removal of all
+/// that was in it.
+fn folders(
     repository: &Repository,
     tree: TreeId,
     below: &str,
-    manifests: &mut Manifests,
-) -> Result<(), PullError> {
+) -> Result<Vec<(Name, TreeId)>, PullError> {
+    let mut folders = Vec::new();
     for entry in repository.entries(tree)? {
-        let path = path(&format!("{below}{}", entry.name))?;
-        match entry.kind {
-            EntryKind::Tree => read_files(repository, entry.id, &format!("{path}/"), manifests)?,
-            EntryKind::File => {
-                manifests.files.insert(path, repository.blob(entry.id)?);
-            }
-            _ => return Err(PullError::Malformed { path: path.to_string() }),
+        let Ok(name) = Name::new(&entry.name) else { continue };
+        if entry.kind != EntryKind::Tree {
+            return Err(PullError::NoFolder { path: format!("{below}{name}") });
         }
+        folders.push((name, entry.id));
     }
-    Ok(())
+    Ok(folders)
 }
 
-fn path(text: &str) -> Result<RepoPath, PullError> {
-    RepoPath::new(text)
-        .map_err(|_| PullError::Malformed { path: text.escape_default().to_string() })
+/// Reads the files of one assignment, and no more than the limits allow.
+struct Reader<'a> {
+    repository: &'a Repository,
+    withheld: &'a BTreeSet<TreeId>,
+    limits: &'a Limits,
+    manifests: Manifests,
+    bytes: u64,
+    folders: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(repository: &'a Repository, withheld: &'a BTreeSet<TreeId>, limits: &'a Limits) -> Self {
+        Self { repository, withheld, limits, manifests: Manifests::default(), bytes: 0, folders: 0 }
+    }
+
+    fn read(mut self, tree: TreeId) -> Result<Manifests, PullError> {
+        if !self.repository.is_tree(tree)? {
+            return Err(Refused::Kind { path: ".".to_owned() }.into());
+        }
+        self.folder(tree, None)?;
+        if self.manifests.files.is_empty() {
+            return Err(Refused::Empty.into());
+        }
+        Ok(self.manifests)
+    }
+
+    /// As deep as a path can be.
+    fn folder(&mut self, tree: TreeId, folder: Option<&RepoPath>) -> Result<(), PullError> {
+        let most = self.limits.assignment_files as usize;
+        self.folders += 1;
+        for entry in self.repository.entries(tree)? {
+            if self.manifests.files.len() >= most || self.folders > most {
+                return Err(Refused::Files { limit: most }.into());
+            }
+            let path = match folder {
+                Some(folder) => folder.join(&entry.name),
+                None => RepoPath::new(&entry.name),
+            };
+            let shown = || {
+                format!(
+                    "{}{}",
+                    folder.map(|f| format!("{f}/")).unwrap_or_default(),
+                    entry.name.escape_default()
+                )
+            };
+            let path = path.map_err(|_| Refused::Path { path: shown() })?;
+            match entry.kind {
+                EntryKind::Tree => self.folder(entry.id, Some(&path))?,
+                EntryKind::File => self.file(path, entry.id)?,
+                _ => return Err(Refused::Kind { path: shown() }.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: RepoPath, id: TreeId) -> Result<(), PullError> {
+        let Limits { blob_size, assignment_size, .. } = self.limits;
+        let size = if self.withheld.contains(&id) { u64::MAX } else { self.repository.size(id)? };
+        if size > blob_size.0 {
+            return Err(Refused::FileSize { path, limit: blob_size.0 }.into());
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > assignment_size.0 {
+            return Err(Refused::Size { limit: assignment_size.0 }.into());
+        }
+        self.manifests.files.insert(path, self.repository.blob(id)?);
+        Ok(())
+    }
 }

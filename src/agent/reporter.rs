@@ -116,7 +116,8 @@ impl Reporter {
     fn report(&self, view: &View, draft: &Draft) -> Result<HostReport, String> {
         Ok(HostReport {
             host: self.host.clone(),
-            sequence: self.state.next_sequence().map_err(|error| error.to_string())?,
+            sequence: super::aside(|| self.state.next_sequence())
+                .map_err(|error| error.to_string())?,
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             interval: u32::try_from(self.heartbeat.as_secs().max(1)).unwrap_or(u32::MAX),
             rendered: view.rendered,

@@ -464,3 +464,108 @@ async fn answers_are_judged_by_their_status() {
     let answer = ReportAnswer { sequence: 1, resync: true };
     assert_eq!(send(200, r#"{"sequence": 1, "resync": true}"#).await, Outcome::Accepted(answer));
 }
+
+/// Makes the tree at `path` of the rendered branch hold `entries` (mode, name, content).
+fn graft(world: &World, generation: u64, entries: &[(&str, &str, Vec<u8>)]) -> Revision {
+    use std::io::Write as _;
+    let git = |arguments: &[&str], input: &[u8]| {
+        let mut child = std::process::Command::new("git")
+            .arg("--git-dir")
+            .arg(world.repository())
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("git runs");
+        child.stdin.take().expect("it is piped").write_all(input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "git {arguments:?}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    };
+    let blob = |content: &[u8]| git(&["hash-object", "-w", "--stdin"], content);
+    let mut lines = String::new();
+    for (mode, name, content) in entries {
+        let id = blob(content);
+        lines += &format!("{mode} blob {id}\t{name}\n");
+    }
+    let mut tree = git(&["mktree"], lines.as_bytes());
+    let good = blob(b"good");
+    let good = git(&["mktree"], format!("100644 blob {good}\ta.yaml\n").as_bytes());
+    tree =
+        git(&["mktree"], format!("040000 tree {tree}\tbad\n040000 tree {good}\tgood\n").as_bytes());
+    tree = git(&["mktree"], format!("040000 tree {tree}\tsensor\n").as_bytes());
+    let marker = blob(format!("host: {HOST}\n").as_bytes());
+    let folder = format!("100644 blob {marker}\t.titan\n040000 tree {tree}\tiot\n");
+    tree = git(&["mktree"], folder.as_bytes());
+    for name in [HOST, "hosts"] {
+        tree = git(&["mktree"], format!("040000 tree {tree}\t{name}\n").as_bytes());
+    }
+    let message = format!("render\n\nTitan-Generation: {generation}\n");
+    let identity =
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit-tree", "-m", &message, &tree];
+    let commit = git(&identity, b"");
+    git(&["update-ref", &format!("refs/heads/{BRANCH}"), &commit], b"");
+    commit.parse().expect("an id")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_or_malformed_concerns_one_assignment() {
+    let file = |content: &[u8]| vec![("100644", "a.yaml".to_owned(), content.to_vec())];
+    let many = |count: usize, content: &[u8]| -> Vec<_> {
+        (0..count).map(|n| ("100644", format!("{n:04}"), content.to_vec())).collect()
+    };
+    let large = vec![b'x'; (10 << 20) + 1];
+    let cases = [
+        (file(&large), "TooLarge", "`a.yaml` is larger than 10485760 bytes"),
+        (many(2, &large[..9 << 20]), "TooLarge", "the files have more than 16777216 bytes"),
+        (many(1001, b""), "TooLarge", "there are more than 1000 files or folders"),
+        (
+            vec![("120000", "a.yaml".to_owned(), b"/etc/passwd".to_vec())],
+            "Malformed",
+            "`a.yaml` is neither a file nor a folder",
+        ),
+        (vec![], "Malformed", "there are no files"),
+    ];
+    for remote in [false, true] {
+        let world = World::new();
+        let config = std::process::Command::new("git")
+            .arg("--git-dir")
+            .arg(world.repository())
+            .args(["config", "uploadpack.allowFilter", "true"])
+            .status();
+        assert!(config.expect("git runs").success());
+        let mut controller = Controller::start().await;
+        let mut config = Config { controllers: vec![controller.url.clone()], ..world.config() };
+        if remote {
+            let url = format!("file://{}", world.repository().display());
+            config.fleet = url.parse().expect("a location");
+        }
+        let live =
+            |name: &str| fs::read_to_string(world.dest.path().join("iot/sensor").join(name)).ok();
+        let first = [("100644", "a.yaml", b"old".to_vec())];
+        graft(&world, 1, &first);
+        let (stop, task) = start(config);
+        controller.until(Phase::Deployed, "Applied").await;
+        for (generation, (entries, reason, message)) in (2..).zip(&cases) {
+            let entries: Vec<_> =
+                entries.iter().map(|(m, n, c)| (*m, n.as_str(), c.clone())).collect();
+            graft(&world, generation, &entries);
+            let report = loop {
+                let report = controller.until(Phase::Failed, reason).await;
+                if report.assignments.iter().any(|one| one.message == *message) {
+                    break report;
+                }
+            };
+            let failed = report.assignments.iter().filter(|one| one.phase == Phase::Failed);
+            let failed: Vec<_> = failed.map(|one| one.deployment.to_string()).collect();
+            assert_eq!((failed, report.message), (vec!["iot/sensor/bad".to_owned()], None));
+            assert_eq!(live("bad/a.yaml").as_deref(), Some("old"), "{message}: what ran goes on");
+            assert_eq!(live("good/a.yaml").as_deref(), Some("good"));
+        }
+        graft(&world, 50, &[("100644", "a.yaml", b"new".to_vec())]);
+        controller.until(Phase::Deployed, "Applied").await;
+        assert_eq!(live("bad/a.yaml").as_deref(), Some("new"), "it goes on");
+        stop.send(()).expect("the agent runs");
+        assert_eq!(task.await.expect("it ends"), Summary::default());
+    }
+}

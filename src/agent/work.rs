@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, now};
+use super::{Config, aside, now};
 use crate::deliver::{
     Change, DeliverError, Delivery, Desired, HookCall, HookError, PendingHook, Runtime,
 };
@@ -45,7 +45,7 @@ pub(super) async fn work<R: Runtime>(
     };
     if result.is_ok() {
         delivery.deployed(now());
-        done.state = delivery.settle(None).err();
+        done.state = aside(|| delivery.settle(None)).err();
     }
     done.hook = Some(result);
     done
@@ -58,7 +58,7 @@ async fn deliver<R: Runtime>(
     changes: &[Change],
     done: &mut Done,
 ) -> Result<(), DeliverError> {
-    delivery.begin(desired, changes)?;
+    aside(|| delivery.begin(desired, changes))?;
     let mut hook = delivery.inventory().hook.clone().unwrap_or_default();
     for change in changes {
         let deployment = change.deployment();
@@ -80,5 +80,5 @@ async fn deliver<R: Runtime>(
     if !needed {
         delivery.deployed(now());
     }
-    delivery.settle(needed.then_some(hook))
+    aside(|| delivery.settle(needed.then_some(hook)))
 }

@@ -300,6 +300,8 @@ async fn the_server_stops_when_it_is_told() {
     assert_eq!(api.post("a", Some(TOKEN_A), report("a", 1).to_string()).await.status, 200);
     api.stop.take().unwrap().send(()).unwrap();
     api.server.await.unwrap();
-    let refused = api.client.get(format!("http://{}/healthz", api.address)).send().await;
+    // A new client: the old one may still take its open connection for usable.
+    let client = reqwest::Client::new();
+    let refused = client.get(format!("http://{}/healthz", api.address)).send().await;
     assert!(refused.unwrap_err().is_connect());
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Assignments, Deployment, DeploymentRef, Diagnostic, Fleet, Name, Revision, SourceFile,
+    Template, TemplateRef,
 };
 use crate::parse::{Parsed, parse};
-use crate::render::Renderer;
-use crate::schedule::schedule;
+use crate::plan::{check_unused, evaluate, evaluate_part};
 
 /// Most assignments that are rendered to judge one change; a larger change is judged by this sample.
 const SAMPLE: usize = 2000;
@@ -19,7 +19,9 @@ const SAMPLE: usize = 2000;
 #[must_use]
 pub fn check(revision: Option<Revision>, files: &[SourceFile]) -> Parsed {
     let mut parsed = parse(revision, files);
-    parsed.diagnostics.extend(render_all(&parsed.fleet, |_, _| true, usize::MAX));
+    let evaluation = evaluate(&parsed.fleet, &Assignments::default());
+    parsed.diagnostics.extend(evaluation.diagnostics);
+    parsed.diagnostics.extend(check_unused(&parsed.fleet, &evaluation.schedule, |_| true));
     parsed
 }
 
@@ -30,9 +32,7 @@ pub fn new_errors(before: &[SourceFile], after: &[SourceFile]) -> Vec<Diagnostic
     let before = parse(None, before);
     let mut after = parse(None, after);
     let dirty = Dirty::between(&before.fleet, &after.fleet);
-    let rendered = |fleet: &Fleet| {
-        render_all(fleet, |deployment, host| dirty.contains(deployment, host), SAMPLE)
-    };
+    let rendered = |fleet: &Fleet| dirty.problems(fleet);
     let mut old = before.diagnostics;
     let worse = rendered(&after.fleet);
     if !worse.is_empty() {
@@ -60,31 +60,11 @@ fn key(diagnostic: &Diagnostic) -> (String, String, Option<String>) {
     (diagnostic.code.clone(), diagnostic.message.clone(), path)
 }
 
-/// Renders the chosen assignments, at most `limit`; returns each problem once.
-fn render_all(
-    fleet: &Fleet,
-    mut chosen: impl FnMut(&DeploymentRef, &Name) -> bool,
-    limit: usize,
-) -> Vec<Diagnostic> {
-    let schedule = schedule(fleet, &Assignments::default());
-    let mut renderer = Renderer::new(fleet);
-    let mut found: Vec<Diagnostic> = Vec::new();
-    let pairs = schedule.assignments.iter().filter(|(deployment, host)| chosen(deployment, host));
-    for (deployment, host) in pairs.take(limit) {
-        let objects = (fleet.deployments.get(deployment), fleet.hosts.get(host));
-        let (Some(deployment), Some(host)) = objects else { continue };
-        if let Err(error) = renderer.render(deployment, host) {
-            let new = error.0.into_iter().filter(|diagnostic| !found.contains(diagnostic));
-            found.extend(new.collect::<Vec<_>>());
-        }
-    }
-    found
-}
-
 /// What a change touches.
 struct Dirty {
     deployments: BTreeSet<DeploymentRef>,
     hosts: BTreeSet<Name>,
+    templates: BTreeSet<TemplateRef>,
 }
 
 impl Dirty {
@@ -101,10 +81,29 @@ impl Dirty {
         let deployments = after.deployments.values().filter(|new| !same(new));
         let hosts =
             after.hosts.iter().filter(|(name, host)| before.hosts.get(*name) != Some(*host));
+        let templates = after
+            .templates
+            .iter()
+            .filter(|(id, template)| before.templates.get(*id) != Some(*template));
         Self {
             deployments: deployments.map(|deployment| deployment.id.clone()).collect(),
             hosts: hosts.map(|(name, _)| name.clone()).collect(),
+            templates: templates.map(|(id, _)| id.clone()).collect(),
         }
+    }
+
+    /// What rendering finds in `fleet` wherever the change reaches.
+    fn problems(&self, fleet: &Fleet) -> Vec<Diagnostic> {
+        let mut left = SAMPLE;
+        let evaluation = evaluate_part(fleet, &Assignments::default(), |deployment, host| {
+            let chosen = left > 0 && self.contains(deployment, host);
+            left -= usize::from(chosen);
+            chosen
+        });
+        let touched = |template: &Template| self.templates.contains(&template.id);
+        let mut found = evaluation.diagnostics;
+        found.extend(check_unused(fleet, &evaluation.schedule, touched));
+        found
     }
 
     fn contains(&self, deployment: &DeploymentRef, host: &Name) -> bool {

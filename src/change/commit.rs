@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::edit::{self, EditError, FieldEdit};
 use super::{check, object};
 use crate::git::{CommitDraft, FleetRepository, GitError, RefUpdate, Signature, TreeEdit};
-use crate::model::{
-    Diagnostic, Limits, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId,
-};
+use crate::model::{Diagnostic, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId};
+use crate::parse;
 
 /// One wish of a change. It names objects, not places, so that it can be done again on a newer head.
 #[derive(Debug, Clone)]
@@ -97,11 +96,10 @@ pub fn propose(
     repository: &FleetRepository,
     edits: &[Edit],
     options: &Options,
-    limits: &Limits,
 ) -> Result<Proposed, ChangeError> {
     let mut tries = 1;
     loop {
-        match attempt(repository, edits, options, limits) {
+        match attempt(repository, edits, options) {
             Err(error) if tries < TRIES && is_lost_race(&error) => {
                 std::thread::sleep(pause(tries));
                 repository.refresh()?;
@@ -133,9 +131,11 @@ fn attempt(
     fleet: &FleetRepository,
     edits: &[Edit],
     options: &Options,
-    limits: &Limits,
 ) -> Result<Proposed, ChangeError> {
     let repository = &fleet.repository;
+    let checked_out = repository.worktree().is_some()
+        && repository.head_branch()?.as_deref() == Some(fleet.branch.as_str());
+    let _held = if checked_out { repository.hold_worktree()? } else { None };
     let head = repository.branch(&fleet.branch)?;
     let base = head.map(|head| repository.commit(head)).transpose()?.map(|commit| commit.tree);
     let mut edited = TreeEdit::new(repository, base);
@@ -147,8 +147,6 @@ fn attempt(
     if changed.is_empty() {
         return Ok(Proposed { revision: head.unwrap_or(Revision::NONE), changed });
     }
-    let checked_out = repository.worktree().is_some()
-        && repository.head_branch()?.as_deref() == Some(fleet.branch.as_str());
     if checked_out && let Some(path) = repository.uncommitted(&changed)?.into_iter().next() {
         return Err(ChangeError::Dirty { path });
     }
@@ -160,7 +158,7 @@ fn attempt(
         message: message(options),
     };
     let revision = repository.write_commit(&draft)?;
-    validate(fleet, head, revision, limits)?;
+    validate(fleet, head, revision)?;
     let update = RefUpdate { branch: fleet.branch.clone(), expected: head, new: revision };
     fleet.publish(&[update])?;
     if checked_out {
@@ -174,9 +172,8 @@ fn validate(
     fleet: &FleetRepository,
     before: Option<Revision>,
     after: Revision,
-    limits: &Limits,
 ) -> Result<(), ChangeError> {
-    let files = |revision| fleet.repository.source_files(revision, limits);
+    let files = |revision| fleet.repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let diagnostics = check::new_errors(&before, &files(after)?);
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }

@@ -11,7 +11,7 @@ use crate::change::{ChangeError, Edit, Options, Proposed, propose};
 use crate::controller::reconcile::settings_at;
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Fleet, Limits, Revision, SourceFile, Timestamp};
-use crate::parse::{Parsed, parse};
+use crate::parse::{self, Parsed, parse};
 use crate::publish::{self, Rendered};
 
 /// Options of every command.
@@ -151,12 +151,13 @@ impl Context {
         repository: FleetRepository,
         revision: Option<Revision>,
     ) -> Result<Config> {
-        let limits = Limits::default();
-        let files = revision.map(|revision| repository.repository.source_files(revision, &limits));
-        let files = files.transpose()?.unwrap_or_default();
+        let git = &repository.repository;
+        let files =
+            revision.map(|revision| git.source_files(revision, parse::limits)).transpose()?;
+        let files = files.unwrap_or_default();
         let mut parsed = parse(revision, &files);
         if let Some(revision) = revision.filter(|_| parsed.fleet.held.all.is_some()) {
-            parsed.fleet.settings = settings_at(&repository.repository, revision)?;
+            parsed.fleet.settings = settings_at(git, revision)?;
         }
         Ok(Config { repository, files, parsed })
     }
@@ -175,7 +176,7 @@ impl Context {
         let committer = author.clone();
         let message = message.to_owned();
         let options = Options { author, committer, message, trailers: Vec::new() };
-        propose(repository, edits, &options, &Limits::default())
+        propose(repository, edits, &options)
     }
 }
 

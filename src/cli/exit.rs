@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::output::Output;
 use crate::change::ChangeError;
+use crate::deliver::DeliverError;
 use crate::git::GitError;
 use crate::model::Recovery;
 
@@ -139,6 +140,11 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         }
         if let Some(git) = cause.downcast_ref::<GitError>() {
             return judge_git(git);
+        }
+        // The agent's folder: in use, not writable, no folder at all.
+        let folder = cause.downcast_ref::<DeliverError>();
+        if folder.is_some_and(|error| !matches!(error, DeliverError::Interrupted)) {
+            return (Exit::No, None);
         }
         if cause.downcast_ref::<io::Error>().is_some() {
             return (Exit::No, None);

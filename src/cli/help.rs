@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use super::Cli;
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::names::nearest;
+use crate::model::nearest::nearest;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {

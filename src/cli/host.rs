@@ -11,6 +11,7 @@ use super::{names, told};
 use crate::change::Edit;
 use crate::change::edit::{FieldEdit, FieldPath};
 use crate::model::ObjectKind;
+use crate::model::hex;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
@@ -68,16 +69,12 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
 fn new_token() -> Result<String> {
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random).context("the system gives no random numbers")?;
-    Ok(format!("titan_{}", hex(&random)))
+    Ok(format!("titan_{}", hex::encode(&random)))
 }
 
 /// How Git keeps a token: `sha256:<digest of its text>`.
 fn digest(token: &str) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(token.as_bytes())))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("sha256:{}", hex::encode(&Sha256::digest(token.as_bytes())))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::Failure;
 use crate::change::object;
+use crate::model::nearest::nearest;
 use crate::model::{
     DeploymentRef, Name, NameError, ObjectKind, ObjectRef, SourceFile, TargetRef, TemplateRef,
     WorkloadRef,
@@ -38,19 +39,12 @@ impl FromStr for Kind {
         let found = KINDS.iter().find(known).map(|(kind, ..)| Self(*kind));
         found.ok_or_else(|| {
             let names = KINDS.iter().map(|(_, name, _)| *name);
-            match nearest(&word, names) {
+            match nearest(word.strip_suffix('s').unwrap_or(&word), names) {
                 Some(name) => format!("unknown kind; did you mean `{name}`?"),
                 None => format!("unknown kind. {KINDS_HELP}"),
             }
         })
     }
-}
-
-/// The known name that is most like `text`, if any is much like it.
-pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.map(|name| (strsim::jaro_winkler(text, name), name));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(score, _)| *score > 0.75).map(|(_, name)| name)
 }
 
 /// The name of a new object: positional, or `--name`.

@@ -9,9 +9,10 @@ use super::context::{Config, Context};
 use super::exit::{Exit, Failure};
 use super::names::{self, WorkspaceArg};
 use super::output::Format;
-use crate::model::{DeploymentRef, Diagnostic, Manifests, Name, ObjectKind, ObjectRef};
-use crate::render::Renderer;
-use crate::schedule::schedule;
+use crate::model::{
+    AssignmentRef, DeploymentRef, Diagnostic, Manifests, Name, ObjectKind, ObjectRef, RepoPath,
+};
+use crate::plan::evaluate_part;
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
@@ -78,20 +79,16 @@ fn rendered(
     let wanted =
         args.deployment.as_deref().map(|text| deployment(args, config, text)).transpose()?;
     let host = args.host.as_deref().map(|text| host(config, text)).transpose()?;
-    let schedule = schedule(fleet, &config.rendered()?.current);
-    let mut renderer = Renderer::new(fleet);
-    let (mut files, mut problems) = (Vec::new(), Vec::new());
-    for (deployment, on) in schedule.assignments.iter() {
-        let chosen = wanted.as_ref().is_none_or(|wanted| wanted == deployment)
-            && host.as_ref().is_none_or(|host| host == on);
-        let objects = (fleet.deployments.get(deployment), fleet.hosts.get(on));
-        let (true, (Some(object), Some(host))) = (chosen, objects) else { continue };
-        match renderer.render(object, host) {
-            Ok(manifests) => add(&mut files, deployment, host, &manifests),
-            Err(error) => problems.extend(error.0),
-        }
+    let evaluation = evaluate_part(fleet, &config.rendered()?.current, |deployment, on| {
+        wanted.as_ref().is_none_or(|wanted| wanted == deployment)
+            && host.as_ref().is_none_or(|host| host == on)
+    });
+    let problems = evaluation.diagnostics;
+    let mut files = Vec::new();
+    for (assignment, manifests) in &evaluation.manifests {
+        let host = fleet.hosts.get(&assignment.host).expect("it was scheduled from here");
+        add(&mut files, assignment, &host.folder(), manifests);
     }
-    problems.dedup();
     if files.is_empty() && problems.is_empty() {
         if config.parsed.diagnostics.iter().any(Diagnostic::is_error) {
             config.mention_errors(&context.output);
@@ -127,17 +124,16 @@ fn host(config: &Config, text: &str) -> Result<Name> {
 
 fn add(
     files: &mut Vec<File>,
-    deployment: &DeploymentRef,
-    host: &crate::model::Host,
+    assignment: &AssignmentRef,
+    folder: &RepoPath,
     manifests: &Manifests,
 ) {
-    for (path, bytes) in &manifests.files {
-        files.push(File {
-            assignment: deployment.on(&host.name).to_string(),
-            path: format!("{}/{deployment}/{path}", host.folder()),
-            bytes: bytes.clone(),
-        });
-    }
+    let deployment = &assignment.deployment;
+    files.extend(manifests.files.iter().map(|(path, bytes)| File {
+        assignment: assignment.to_string(),
+        path: format!("{folder}/{deployment}/{path}"),
+        bytes: bytes.clone(),
+    }));
 }
 
 /// Prints the files; each starts a new YAML document, so that the whole can be piped on.

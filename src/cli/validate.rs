@@ -10,8 +10,8 @@ use super::diagnostics;
 use super::exit::{Exit, Failure};
 use crate::change::check;
 use crate::git::{Repository, directory_files};
-use crate::model::{Limits, SourceFile};
-use crate::parse::Parsed;
+use crate::model::SourceFile;
+use crate::parse::{self, Parsed};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -82,7 +82,7 @@ fn checked(args: &Args, context: &Context) -> Result<(String, Parsed)> {
     let Some(revision) = revision else {
         return Err(Failure::no(format!("branch `{}` has no commit yet", repository.branch)).into());
     };
-    let files = repository.repository.source_files(revision, &Limits::default())?;
+    let files = repository.repository.source_files(revision, parse::limits)?;
     let name = args.revision.clone().unwrap_or_else(|| repository.branch.clone());
     Ok((format!("{name} ({})", revision.short()), check::check(Some(revision), &files)))
 }
@@ -91,6 +91,6 @@ fn directory(path: &Path) -> Result<(String, Parsed)> {
     if !path.is_dir() {
         return Err(Failure::no(format!("`{}` is not a folder", path.display())).into());
     }
-    let files: Vec<SourceFile> = directory_files(path, &Limits::default())?;
+    let files: Vec<SourceFile> = directory_files(path, parse::limits)?;
     Ok((path.display().to_string(), check::check(None, &files)))
 }

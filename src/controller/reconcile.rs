@@ -12,12 +12,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::git::{CommitInfo, EntryKind, FleetRepository, GitError, RefUpdate, Repository};
+use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
 use crate::model::{
-    AssignmentRef, Content, Diagnostic, Fleet, FleetSpec, Limits, RepoPath, Revision, Schedule,
-    SourceFile, TreeId,
+    AssignmentRef, Diagnostic, Fleet, FleetSpec, Limits, Revision, Schedule, TreeId,
 };
-use crate::parse::{Parsed, parse};
+use crate::parse::{self, Parsed, parse};
 use crate::plan::{Evaluation, evaluate};
 use crate::publish::{self, Published, Rendered, RenderedPlan};
 
@@ -79,13 +78,14 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         return Err(GitError::Shallow { path: git.git_dir().to_owned() });
     }
     let settings = settings_at(git, head)?;
-    let branches = settings.branches.clone();
+    let FleetSpec { branches, limits, .. } = settings.clone();
+    repository.adopt(&limits);
     let before = git.branch(&branches.rendered)?;
     let mut rendered = publish::read(git, before)?;
 
     let mut commits = Vec::new();
     let mut step = None;
-    for revision in backlog(repository, &rendered, head)? {
+    for revision in backlog(repository, &rendered, head, limits.backlog)? {
         let done = render_commit(repository, &rendered, revision)?;
         if let Published::Committed(commit) = &done.published {
             rendered = publish::read(git, Some(commit.revision))?;
@@ -121,23 +121,14 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
 /// # Errors
 /// [`GitError::Object`].
 pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitError> {
-    let path = RepoPath::new("titan.yaml").expect("it is a path");
     let mut next = Some(head);
     for _ in 0..Limits::default().backlog {
         let Some(revision) = next else { break };
-        let commit = git.commit(revision)?;
-        let content = match git.entry(commit.tree, &path)? {
-            Some(entry) if entry.kind == EntryKind::File => Content::Bytes(git.blob(entry.id)?),
-            Some(entry) if entry.kind == EntryKind::Symlink => Content::Symlink,
-            Some(_) => Content::Submodule,
-            None => return Ok(FleetSpec::default()),
-        };
-        let files = [SourceFile { path: path.clone(), content }];
-        let fleet = parse(Some(revision), &files).fleet;
+        let fleet = parse(Some(revision), &git.settings_file(revision)?).fleet;
         if fleet.held.all.is_none() {
             return Ok(fleet.settings);
         }
-        next = commit.parents.first().copied();
+        next = git.commit(revision)?.parents.first().copied();
     }
     Ok(FleetSpec::default())
 }
@@ -145,8 +136,8 @@ pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitErr
 /// The source commits that are still to be rendered, oldest first; always ends with the head, so that
 /// a pass also finds what a new renderer, or a hand on the rendered branch, made different.
 ///
-/// Without a rendered branch they begin with the first commit: a clone, or a repository whose rendered
-/// branch was deleted, gets the very commits that were made as the changes came, with their
+/// Where nothing was rendered they begin with the first commit: a clone, or a repository whose rendered
+/// branch was deleted or replaced, gets the very commits that were made as the changes came, with their
 /// generations and who stayed where. Commits whose objects are those of the commit before are left
 /// out. A head that does not descend from the last rendered source, or too long a backlog, is
 /// rendered alone.
@@ -154,13 +145,14 @@ fn backlog(
     repository: &FleetRepository,
     rendered: &Rendered,
     head: Revision,
+    most: u32,
 ) -> Result<Vec<Revision>, GitError> {
     let git = &repository.repository;
     let last = rendered.source;
-    if last == Some(head) || (last.is_none() && rendered.revision.is_some()) {
+    if last == Some(head) {
         return Ok(vec![head]);
     }
-    let limit = Limits::default().backlog as usize;
+    let limit = most as usize;
     let mut chain = git.first_parents(head, last, limit + 1)?;
     let root = chain.last().copied().unwrap_or(head);
     if chain.len() > limit || git.commit(root)?.parents.first() != last.as_ref() {
@@ -205,7 +197,7 @@ fn render_commit(
 ) -> Result<Step, GitError> {
     let git = &repository.repository;
     let source = git.commit(revision)?;
-    let files = git.source_files(revision, &Limits::default())?;
+    let files = git.source_files(revision, parse::limits)?;
     let Parsed { fleet, mut diagnostics } = parse(Some(revision), &files);
     let Evaluation { schedule, manifests, held, diagnostics: found } =
         evaluate(&fleet, &previous.current);

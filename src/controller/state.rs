@@ -5,8 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use tokio::time::Instant;
 
 use super::reconcile::{Pass, reconcile};
@@ -135,7 +136,8 @@ impl State {
         self.settings = pass.fleet.settings.clone();
         self.seen = Some((Some(pass.source.id), pass.rendered.revision));
         let git = &self.config.repository.repository;
-        if let Err(error) = goal::follow(git, &mut self.ledger, pass, Timestamp::now()) {
+        let ledger = &mut self.ledger;
+        if let Err(error) = aside(|| goal::follow(git, ledger, pass, Timestamp::now())) {
             tracing::error!(
                 error = &error as &dyn Error,
                 "the rendered branch cannot be followed; it is tried again"
@@ -154,7 +156,8 @@ impl State {
             let head = repository.branch(branch).ok().flatten();
             head.is_some_and(|head| is_issued(repository, head, revision).unwrap_or(false))
         };
-        let answer = self.ledger.report(&submission.report, Timestamp::now(), issued);
+        let ledger = &mut self.ledger;
+        let answer = aside(|| ledger.report(&submission.report, Timestamp::now(), issued));
         if let Err(Refusal::UnknownRevision(_)) = answer {
             // Another controller may have issued it a moment ago.
             self.look();
@@ -261,6 +264,14 @@ fn wait(faults: u32) -> Duration {
     let longest = Duration::from_millis(250).saturating_mul(1 << faults.min(8)).min(LONGEST_WAIT);
     let jitter = Timestamp::now().subsec_nanosecond().unsigned_abs() % 1000;
     longest / 2 + longest * jitter / 2000
+}
+
+/// Does work on what the loop owns that may wait for a disk; the server goes on elsewhere meanwhile.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, FlockOperation};
 use rustix::io::Errno;
@@ -22,6 +23,11 @@ use super::{DeliverError, Digest, Inventory};
 use crate::model::{Manifests, Name, RepoPath, TreeId};
 
 const INVENTORY: &str = "inventory.json";
+
+/// How long the lock is waited for: a process that a killed agent was just about to start holds it
+/// until it has started.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where an agent keeps what it must know after a restart.
 #[derive(Debug)]
@@ -39,12 +45,16 @@ impl Store {
     pub fn open(dest: &Path) -> Result<Self, DeliverError> {
         let folder = Folder::root(dest)?.make(".titan")?;
         let lock = folder.lock_file("lock")?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(DeliverError::Locked { path: dest.to_owned() });
+        let start = Instant::now();
+        loop {
+            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(DeliverError::Locked { path: dest.to_owned() });
+                }
+                Err(error) => return Err(DeliverError::io("lock", folder.path())(error.into())),
             }
-            Err(error) => return Err(DeliverError::io("lock", folder.path())(error.into())),
         }
         let copies = folder.make("last-good")?;
         Ok(Self { folder, copies, _lock: lock })

@@ -99,6 +99,14 @@ impl FleetRepository {
         self.remote.as_ref().map_or(Ok(()), |remote| remote.refresh())
     }
 
+    /// Takes over how long a remote is waited for and how often a push is tried; until then the limits
+    /// hold that it was opened with, as the fleet's own can only be read from the clone.
+    pub fn adopt(&self, limits: &Limits) {
+        if let Some(remote) = &self.remote {
+            remote.adopt(limits);
+        }
+    }
+
     /// Throws the clone of a remote away and makes it again: after [`GitError::Object`], which says
     /// that an object is missing or damaged. A local repository is never touched.
     ///

@@ -3,7 +3,7 @@
 //! ```text
 //!  FleetRepository ─┬─ Repository ── objects (read, source, tree, commit) and refs (refs, lock): gix
 //!                   └─ Remote ────── clone, fetch, push (remote): git(1) (process)
-//!  HostSource ── one host's folder (sparse): in place, or a partial clone
+//!  HostSource ── one host's folder (sparse): in place, or a clone (partial)
 //!  watch ── a hint that refs moved: notify
 //! ```
 //!
@@ -13,12 +13,30 @@
 //!   again, never from a message.
 //! - Locks of dead processes are cleared, and a damaged clone of a remote is made again: no error
 //!   needs a manual repair of what titan itself keeps.
+//!
+//! # What reaches git(1)
+//! Its environment is emptied, and system and user configuration are not read. Operators may set:
+//!
+//! | variable | for |
+//! |---|---|
+//! | `PATH`, `TMPDIR` | finding git, ssh and askpass programs; temporary files |
+//! | `GIT_SSH_COMMAND` | the ssh to use, with its options (key, known hosts, port); default: `ssh` in batch mode with time limits |
+//! | `SSH_AUTH_SOCK`, `SSH_ASKPASS` | keys of an ssh agent |
+//! | `GIT_ASKPASS` | a program that prints user and password of an https remote |
+//! | `GIT_USERNAME`, `GIT_PASSWORD`, `GIT_TOKEN` | what such a program may read |
+//! | `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`, and the last three in capitals | proxies |
+//! | `GIT_SSL_CAINFO`, `GIT_SSL_CAPATH`, `SSL_CERT_FILE`, `SSL_CERT_DIR` | further certificate authorities |
+//! | `GIT_SSL_CERT`, `GIT_SSL_KEY` | a client certificate |
+//!
+//! `HOME` is a folder that does not exist: `~/.netrc`, `~/.gitconfig` and credential helpers have no say
+//! (ssh finds `~/.ssh` by the user, not by `HOME`). Every call ends after `limits.fetchTime`, with all
+//! that it started.
 
 mod commit;
 mod error;
 mod fleet;
-mod index;
 mod lock;
+mod partial;
 mod process;
 mod read;
 mod refs;

@@ -3,12 +3,13 @@
 //! Nothing of the operator's Git configuration and nothing that a remote sends may change what the
 //! command does: the environment is emptied, system and user configuration, hooks, prompts and
 //! redirects are off, and only the scheme in use is allowed. What operators may set for titan's git:
-//! [`PASSED`].
+//! [`PASSED`], told to them in the docs of [`super`].
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::GitError;
@@ -42,7 +43,7 @@ const PASSED: [&str; 22] = [
 ];
 
 /// Configuration of every call.
-const CONFIG: [&str; 11] = [
+const CONFIG: [&str; 12] = [
     // The clone is titan's own, even when another user owns the volume that it lies on.
     "safe.directory=*",
     "protocol.allow=never",
@@ -54,6 +55,8 @@ const CONFIG: [&str; 11] = [
     "maintenance.auto=false",
     "submodule.recurse=false",
     "http.followRedirects=false",
+    // With `http.lowSpeedTime`: ends also where nobody is left to kill it.
+    "http.lowSpeedLimit=1",
     "fetch.writeCommitGraph=false",
 ];
 
@@ -63,11 +66,20 @@ const NO_HOME: &str = "/nonexistent";
 /// Most of what git says on stderr that goes into an error.
 const STDERR: usize = 2048;
 
+/// What ssh is unless the operator says otherwise. It ends when the other side is gone, also where
+/// nobody is left to kill it.
+const SSH: &str =
+    "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4";
+
+/// How long the output is waited for after git has ended. A connection that ssh shares with later
+/// calls (`ControlPersist`) keeps it open.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// What stands between its lines in an error.
 const LINE: &str = "; ";
 
 /// Most of what git may print; the refs of a large remote fit many times.
-const STDOUT: u64 = 64 << 20;
+const STDOUT: usize = 64 << 20;
 
 /// A call of git.
 #[derive(Debug)]
@@ -104,13 +116,14 @@ impl Git {
             ("GIT_PROTOCOL_FROM_USER", "0"),
         ]);
         if std::env::var_os("GIT_SSH_COMMAND").is_none() {
-            command.env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes");
+            command.env("GIT_SSH_COMMAND", SSH);
         }
         // Signals to the process group reach what git starts (ssh, remote helpers) as well.
         command.process_group(0);
         for setting in CONFIG {
             command.args(["-c", setting]);
         }
+        command.arg("-c").arg(format!("http.lowSpeedTime={}", limit.as_secs().max(1)));
         if let Some(dir) = dir {
             command.arg("--git-dir").arg(dir);
         }
@@ -152,10 +165,7 @@ impl Git {
             let seconds = self.limit.as_secs();
             return Err(GitError::Timeout { command: self.name, seconds });
         };
-        let text = |thread: std::thread::JoinHandle<Vec<u8>>| {
-            String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
-        };
-        let (stdout, stderr) = (text(stdout), text(stderr));
+        let (stdout, stderr) = (stdout.text(), stderr.text());
         if status.success() {
             return Ok(Ok(stdout));
         }
@@ -241,9 +251,14 @@ impl Failure {
         own.into_iter().any(|line| DAMAGED.iter().any(|text| line.contains(text)))
     }
 
+    /// Whether the way to the remote failed, so that the same may work a little later.
+    pub(super) fn may_pass(&self) -> bool {
+        self.recovery() == Recovery::Retry && !self.is_damage() && !self.is_lock()
+    }
+
     /// Whether a ref of the local clone was locked, or moved meanwhile.
     pub(super) fn is_lock(&self) -> bool {
-        self.says(&["cannot lock ref", ".lock'", "unable to update local ref"])
+        self.says(&["cannot lock ref", "could not lock", ".lock'", "unable to update local ref"])
     }
 
     /// Whether the remote cannot move several branches at once.
@@ -266,16 +281,39 @@ fn scheme(url: &str) -> &str {
     }
 }
 
+/// What comes out of a pipe.
+struct Drain {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Disconnected at the pipe's end.
+    end: mpsc::Receiver<()>,
+}
+
+impl Drain {
+    /// What has come until the pipe's end; or until now, when that takes too long.
+    fn text(self) -> String {
+        // Nothing is ever sent.
+        let _ = self.end.recv_timeout(GRACE);
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
 /// Reads a pipe to its end, so that git never blocks, but keeps at most `most` bytes.
-fn drain(pipe: impl Read + Send + 'static, most: u64) -> std::thread::JoinHandle<Vec<u8>> {
+fn drain(mut pipe: impl Read + Send + 'static, most: usize) -> Drain {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let (ended, end) = mpsc::channel::<()>();
+    let kept = Arc::clone(&bytes);
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let mut pipe = pipe.take(most);
+        let _ended = ended;
+        let mut buffer = [0; 8 << 10];
         // What cannot be read is missing in a message at worst: the exit code decides.
-        let _ = pipe.read_to_end(&mut bytes);
-        let _ = std::io::copy(&mut pipe.into_inner(), &mut std::io::sink());
-        bytes
-    })
+        while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = most.saturating_sub(kept.len()).min(count);
+            kept.extend_from_slice(&buffer[..room]);
+        }
+    });
+    Drain { bytes, end }
 }
 
 /// Waits for the end; `None` when it took too long and was killed.
@@ -371,6 +409,16 @@ mod tests {
             let failure = Failure { name: "fetch".into(), stderr: stderr.into() };
             assert_eq!(failure.recovery(), expected, "{stderr}");
         }
+    }
+
+    #[test]
+    fn output_that_stays_open_is_not_waited_for() {
+        let mut git = Git::new(None, "leave", Duration::from_secs(60));
+        git.command.args(["-c", "alias.leave=!echo here; sleep 5 & exit 0 #"]);
+        let start = Instant::now();
+        let text = git.run([] as [&str; 0], [] as [&str; 0]).expect("it ends").expect("it is fine");
+        assert_eq!(text, "here\n");
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     #[test]

@@ -211,6 +211,24 @@ impl Repository {
         read_blob(&self.local(), object(id))
     }
 
+    /// The size of an object in bytes, without reading its content.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn size(&self, id: TreeId) -> Result<u64, GitError> {
+        let id = object(id);
+        Ok(self.local().find_header(id).map_err(damaged(id))?.size())
+    }
+
+    /// Whether an object is a tree.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn is_tree(&self, id: TreeId) -> Result<bool, GitError> {
+        let id = object(id);
+        Ok(self.local().find_header(id).map_err(damaged(id))?.kind().is_tree())
+    }
+
     /// The file at `path` below `tree`; `None` when there is none.
     ///
     /// # Errors

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -14,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::lock::{self, Lock};
 use super::process::{Failure, Git};
 use super::{GitError, RefUpdate, Repository};
+use crate::model::hex;
 use crate::model::url::{UrlRules, check_repository_url};
 use crate::model::{Limits, Recovery, Revision};
 
@@ -22,6 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a fetch that meets a lock is tried before the clone is made again.
 const FETCHES: u32 = 5;
+
+/// Tries of a call that fails on the way to the remote.
+const TRIES: u32 = 3;
+
+/// Fetches between two looks whether the clone needs to be packed.
+const HOUSEKEEPING: u32 = 200;
 
 /// Longest pause before the second push, doubled before each further one.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -34,8 +43,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Remote {
     url: String,
     dir: PathBuf,
-    limit: Duration,
-    tries: u32,
+    limits: RwLock<Limits>,
+    fetches: AtomicU32,
 }
 
 /// What a try to push came to.
@@ -52,9 +61,19 @@ impl Remote {
         Ok(Self {
             url: url.to_owned(),
             dir: cache.join(format!("{}.git", digest(url))),
-            limit: limits.fetch_time.duration(),
-            tries: limits.push_tries.max(1),
+            limits: RwLock::new(limits.clone()),
+            fetches: AtomicU32::new(0),
         })
+    }
+
+    pub(super) fn adopt(&self, limits: &Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits.clone();
+    }
+
+    /// Longest time that one exchange with the remote may take, and tries of a push.
+    fn patience(&self) -> (Duration, u32) {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        (limits.fetch_time.duration(), limits.push_tries.max(1))
     }
 
     /// The clone, up to date.
@@ -84,8 +103,10 @@ impl Remote {
 
     /// The branch that the remote's HEAD names.
     pub(super) fn head_branch(&self) -> Result<Option<String>, GitError> {
-        let git = Git::new(None, "ls-remote", self.limit).remote(&self.url);
-        let text = git.run(["--symref"], [self.url.as_str(), "HEAD"])??;
+        let text = persist(|| {
+            let git = Git::new(None, "ls-remote", self.patience().0).remote(&self.url);
+            git.run(["--symref"], [self.url.as_str(), "HEAD"])
+        })??;
         let branch = text
             .lines()
             .find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD"));
@@ -126,10 +147,28 @@ impl Remote {
     }
 
     fn fetch(&self) -> Result<Result<(), Failure>, GitError> {
-        let git = Git::new(Some(&self.dir), "fetch", self.limit).remote(&self.url);
+        if self.fetches.fetch_add(1, Ordering::Relaxed).is_multiple_of(HOUSEKEEPING) {
+            self.tidy();
+        }
         let options =
             ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
-        Ok(git.run(options, [self.url.as_str(), "+refs/heads/*:refs/heads/*"])?.map(drop))
+        let fetched = persist(|| {
+            let git = Git::new(Some(&self.dir), "fetch", self.patience().0).remote(&self.url);
+            git.run(options, [self.url.as_str(), "+refs/heads/*:refs/heads/*"])
+        });
+        Ok(fetched?.map(drop))
+    }
+
+    /// Packs the clone when it holds many loose objects or packs, and removes what killed fetches have
+    /// left. Objects that no branch holds yet stay for Git's usual two weeks.
+    fn tidy(&self) {
+        clear_begun_packs(&self.dir, self.patience().0);
+        let git = Git::new(Some(&self.dir), "gc", self.patience().0).config("gc.auto=6700");
+        let git = git.config("gc.autoDetach=false");
+        // It only takes room: the next time does it.
+        if let Ok(Err(failure)) = git.run(["--auto", "--quiet"], [] as [&str; 0]) {
+            tracing::debug!(problem = failure.stderr, "the clone cannot be packed");
+        }
     }
 
     /// Waits for and removes the locks that killed processes left in the clone.
@@ -153,9 +192,12 @@ impl Remote {
         &self,
         branches: impl Iterator<Item = &'a str>,
     ) -> Result<BTreeMap<String, Revision>, GitError> {
-        let git = Git::new(None, "ls-remote", self.limit).remote(&self.url);
         let refs = branches.map(|branch| format!("refs/heads/{branch}"));
-        let text = git.run(["--quiet"], std::iter::once(self.url.clone()).chain(refs))??;
+        let arguments: Vec<_> = std::iter::once(self.url.clone()).chain(refs).collect();
+        let text = persist(|| {
+            let git = Git::new(None, "ls-remote", self.patience().0).remote(&self.url);
+            git.run(["--quiet"], &arguments)
+        })??;
         let lines = text.lines().filter_map(|line| {
             let (id, name) = line.split_once('\t')?;
             Some((name.strip_prefix("refs/heads/")?.to_owned(), id.parse().ok()?))
@@ -173,11 +215,12 @@ impl Remote {
             return Ok(());
         }
         let mut pause = PAUSE;
+        let (_, most) = self.patience();
         let mut tries = 1;
         loop {
             match self.try_publish(repository, updates)? {
                 Pushed::Done => return Ok(()),
-                Pushed::Again(error) if tries >= self.tries => return Err(error),
+                Pushed::Again(error) if tries >= most => return Err(error),
                 Pushed::Again(_) => std::thread::sleep(full_jitter(pause)),
             }
             tries += 1;
@@ -230,7 +273,7 @@ impl Remote {
         repository: &Repository,
         updates: &[RefUpdate],
     ) -> Result<Result<(), Failure>, GitError> {
-        let git = Git::new(Some(&self.dir), "push", self.limit).remote(&self.url);
+        let git = Git::new(Some(&self.dir), "push", self.patience().0).remote(&self.url);
         let mut options: Vec<String> =
             ["--porcelain", "--quiet", "--no-verify"].map(str::to_owned).into();
         if updates.len() > 1 {
@@ -277,10 +320,40 @@ fn retry(error: GitError) -> Result<Pushed, GitError> {
     if error.recovery() == Recovery::Fix { Err(error) } else { Ok(Pushed::Again(error)) }
 }
 
+/// Calls git again, a little later, when it fails for a reason that may pass by itself. One that took
+/// all its time is not worth as much again.
+fn persist<T>(
+    mut call: impl FnMut() -> Result<Result<T, Failure>, GitError>,
+) -> Result<Result<T, Failure>, GitError> {
+    let mut pause = PAUSE;
+    for _ in 1..TRIES {
+        match call()? {
+            Err(failure) if failure.may_pass() => std::thread::sleep(full_jitter(pause)),
+            result => return Ok(result),
+        }
+        pause = pause.saturating_mul(4);
+    }
+    call()
+}
+
+/// Removes the packs that killed fetches have begun. A fetch takes at most `limit`.
+fn clear_begun_packs(dir: &Path, limit: Duration) {
+    let files = std::fs::read_dir(dir.join("objects/pack"));
+    for file in files.into_iter().flatten().filter_map(Result::ok) {
+        let begun = file.file_name().to_string_lossy().starts_with("tmp_");
+        let age = file.metadata().and_then(|metadata| metadata.modified()).ok();
+        let age = age.and_then(|modified| modified.elapsed().ok());
+        if begun && age.is_some_and(|age| age > limit) {
+            // It only takes room: the next time removes it.
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+}
+
 /// Sixteen digits that stand for an address in the name of a folder.
 pub(super) fn digest(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
 /// A random time up to `most`, so that many that failed together do not try again together.

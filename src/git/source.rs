@@ -123,7 +123,8 @@ fn refused_by_git(name: &[u8]) -> bool {
 
 impl Repository {
     /// All files below a commit's tree for the parser, in the order of paths (which ones: see the
-    /// module). Blobs over `limits.blob_size` are not read; links and submodules are named, not
+    /// module). `limits` says what is allowed, seeing the settings' file. Blobs over
+    /// `limits.blob_size` are not read; links and submodules are named, not
     /// followed. A name that Git itself would refuse (`.git`, `..`, `a/b`, a duplicate), or that is
     /// no [`RepoPath`], gives `Content::Malformed` at the path of its parent folder (`titan.yaml` for
     /// the root); that entry is not entered, its siblings are.
@@ -133,13 +134,33 @@ impl Repository {
     pub fn source_files(
         &self,
         revision: Revision,
-        limits: &Limits,
+        limits: impl FnOnce(&[SourceFile]) -> Limits,
     ) -> Result<Vec<SourceFile>, GitError> {
         let local = self.local();
+        let limits = limits(&self.settings_file(revision)?);
         let tree = read::object(self.commit(revision)?.tree);
-        let collector = Collector::new(limits);
+        let collector = Collector::new(&limits);
         let mut reader = TreeReader { local: &local, collector, blobs: HashMap::new() };
         reader.root(tree)?;
+        Ok(reader.collector.finish())
+    }
+
+    /// `titan.yaml` alone, as [`Repository::source_files`] gives it; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn settings_file(&self, revision: Revision) -> Result<Vec<SourceFile>, GitError> {
+        let local = self.local();
+        let tree = read::object(self.commit(revision)?.tree);
+        let limits = Limits::default();
+        let collector = Collector::new(&limits);
+        let mut reader = TreeReader { local: &local, collector, blobs: HashMap::new() };
+        let mut entries = read::raw_entries(&local, tree)?.into_iter();
+        if let Some(entry) = entries.find(|entry| entry.name == SETTINGS.as_bytes())
+            && entry.mode != Mode::Tree
+        {
+            reader.entry(settings_path(), entry.mode, entry.id, Interest::All)?;
+        }
         Ok(reader.collector.finish())
     }
 }
@@ -243,8 +264,12 @@ fn duplicate(name: &[u8]) -> String {
 ///
 /// # Errors
 /// [`GitError::Io`].
-pub fn directory_files(root: &Path, limits: &Limits) -> Result<Vec<SourceFile>, GitError> {
-    let mut collector = Collector::new(limits);
+pub fn directory_files(
+    root: &Path,
+    limits: impl FnOnce(&[SourceFile]) -> Limits,
+) -> Result<Vec<SourceFile>, GitError> {
+    let limits = limits(&directory_settings(root)?);
+    let mut collector = Collector::new(&limits);
     let walk = walkdir::WalkDir::new(root).follow_links(false).min_depth(1).sort_by_file_name();
     let mut walk = walk.into_iter();
     while let Some(entry) = walk.next() {
@@ -280,10 +305,20 @@ pub fn directory_files(root: &Path, limits: &Limits) -> Result<Vec<SourceFile>, 
                 walk.skip_current_dir();
             }
         } else {
-            collector.add(path, read_file(entry.path(), limits)?);
+            collector.add(path, read_file(entry.path(), &limits)?);
         }
     }
     Ok(collector.finish())
+}
+
+/// `titan.yaml` alone; nothing where there is none, or something else in its place.
+fn directory_settings(root: &Path) -> Result<Vec<SourceFile>, GitError> {
+    let path = root.join(SETTINGS);
+    if path.is_symlink() || !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let content = read_file(&path, &Limits::default())?;
+    Ok(vec![SourceFile { path: settings_path(), content }])
 }
 
 fn skip(walk: &mut walkdir::IntoIter, kind: std::fs::FileType) {

@@ -4,16 +4,16 @@
 //!  ls-remote ── same commit as last time? ── nothing to do
 //!  fetch --depth=1 --filter=tree:2 ── commit, root, `hosts/`
 //!  fetch <tree ids> --filter=tree:0 ── level by level, until the host's folder is found
-//!  fetch <missing ids> ── what is in that folder
+//!  fetch <tree ids> --filter=blob:limit ── what is in that folder, but for files that are too large
 //! ```
 //!
-//! A server that knows no filters sends everything, and one that sends no objects by id is asked for
-//! the whole commit: the result is the same, it only costs more.
+//! What a server can do differs: see [`Filters`]. The result is the same, it only costs more.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::process::{Failure, Git};
+use super::partial::{HostClone, is_fault_of_clone, is_refused_filter};
 use super::remote::digest;
 use super::{EntryKind, GitError, Location, Repository};
 use crate::model::url::{UrlRules, check_repository_url};
@@ -25,11 +25,8 @@ const DEEPEST: usize = 64;
 /// Packs after which the clone is made again: each fetch adds one, and titan collects no garbage.
 const PACKS: usize = 256;
 
-/// Most ids in one call of git.
-const IDS: usize = 1000;
-
-/// How often what is still missing is asked for.
-const ROUNDS: usize = 8;
+/// How often a clone is made again before the error is told.
+const CLONES: u32 = 2;
 
 /// What a host must run, as of one rendered commit.
 #[derive(Debug, Clone)]
@@ -38,8 +35,12 @@ pub struct HostView {
     pub revision: Revision,
     /// Its `Titan-Generation`; `None` when somebody else wrote it.
     pub generation: Option<u64>,
-    /// The host's folder and its tree; `None` when the fleet has no such host.
+    /// The host's folder and its tree; `None` when the fleet has no such host. A folder that has the
+    /// host's name, but no `.titan`, only counts where there is no better one.
     pub folder: Option<(RepoPath, TreeId)>,
+    /// Files in the folder that were not brought, as they are larger than `limits.blob_size`. A server
+    /// without filters, and a local repository, withhold nothing.
+    pub withheld: BTreeSet<TreeId>,
     /// Holds the folder's objects (and, for a remote, little else).
     pub repository: Repository,
 }
@@ -50,6 +51,8 @@ pub struct HostSource {
     source: Source,
     branch: String,
     host: Name,
+    largest: u64,
+    filters: Filters,
     last: Option<HostView>,
 }
 
@@ -57,6 +60,18 @@ pub struct HostSource {
 enum Source {
     Local(Repository),
     Remote { url: String, dir: PathBuf, limit: Duration },
+}
+
+/// How a server leaves objects out. The next one is tried when it refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filters {
+    /// Trees down to a level: the fewest calls.
+    Levels,
+    /// Only what is asked for by its id: large hosting services allow no deeper level.
+    Ids,
+    /// Not at all: the newest commit is brought as a whole, then what differs from it. The clone's own
+    /// branch shows that it holds all of that commit.
+    None,
 }
 
 impl HostSource {
@@ -83,7 +98,18 @@ impl HostSource {
                 Source::Remote { url: url.clone(), dir, limit }
             }
         };
-        Ok(Self { source, branch: branch.to_owned(), host: host.clone(), last: None })
+        let (branch, host) = (branch.to_owned(), host.clone());
+        let (largest, filters) = (limits.blob_size.0, Filters::Levels);
+        Ok(Self { source, branch, host, largest, filters, last: None })
+    }
+
+    /// The repository that is read in place; `None` for a remote.
+    #[must_use]
+    pub fn local(&self) -> Option<&Repository> {
+        match &self.source {
+            Source::Local(repository) => Some(repository),
+            Source::Remote { .. } => None,
+        }
     }
 
     /// The folder at the head of the branch; `None` when the branch does not exist (yet).
@@ -94,12 +120,24 @@ impl HostSource {
         let view = match &self.source {
             Source::Local(repository) => self.read_local(repository)?,
             Source::Remote { url, dir, limit } => {
-                let clone = HostClone { url, dir, limit: *limit, branch: &self.branch };
-                self.read_remote(&clone)?
+                let (url, dir) = (url.clone(), dir.clone());
+                self.read_remote(&HostClone { url: &url, dir: &dir, limit: *limit })?
             }
         };
         self.last.clone_from(&view);
         Ok(view)
+    }
+
+    /// Throws the clone of a remote away: after [`GitError::Object`], which says that an object is
+    /// missing or damaged. The next [`Self::read`] makes it again. A local repository is never touched.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn discard(&mut self) -> Result<(), GitError> {
+        self.last = None;
+        let Source::Remote { dir, .. } = &self.source else { return Ok(()) };
+        let _guard = super::remote::guard(dir)?;
+        super::remote::clear(dir)
     }
 
     fn read_local(&self, repository: &Repository) -> Result<Option<HostView>, GitError> {
@@ -110,50 +148,96 @@ impl HostSource {
         self.view(repository.clone(), revision, &mut |_| Ok(())).map(Some)
     }
 
-    fn read_remote(&self, clone: &HostClone<'_>) -> Result<Option<HostView>, GitError> {
-        let Some(revision) = clone.head()? else { return Ok(None) };
+    fn read_remote(&mut self, clone: &HostClone<'_>) -> Result<Option<HostView>, GitError> {
+        let Some(revision) = clone.head(&self.branch)? else { return Ok(None) };
         if let Some(last) = self.last.as_ref().filter(|last| last.revision == revision) {
             return Ok(Some(last.clone()));
         }
-        let _guard = clone.guard()?;
-        match self.bring(clone, revision) {
-            // Whatever is wrong with the clone, or with what the server can do: all of the commit,
-            // into a new clone.
-            Err(error) if is_fault_of_clone(&error) => {
-                let repository = clone.make()?;
-                clone.fetch(&["--depth=1"], &[revision])?;
-                self.view(repository, revision, &mut |_| Ok(())).map(Some)
+        let _guard = super::remote::guard(clone.dir)?;
+        let mut made = 0;
+        loop {
+            let error = match self.bring(clone, revision) {
+                Ok(view) => return Ok(Some(view)),
+                Err(error) => error,
+            };
+            if is_refused_filter(&error) && self.filters != Filters::None {
+                self.filters = match self.filters {
+                    Filters::Levels => Filters::Ids,
+                    _ => {
+                        super::remote::clear(clone.dir)?;
+                        Filters::None
+                    }
+                };
+                continue;
             }
-            result => result.map(Some),
+            if !is_fault_of_clone(&error) || made == CLONES {
+                return Err(error);
+            }
+            // The last clone asks for nothing but what every server can do.
+            made += 1;
+            if made == CLONES {
+                self.filters = Filters::None;
+            }
+            super::remote::clear(clone.dir)?;
         }
     }
 
     /// Brings the host's folder of `revision` and nothing else, as far as the server can do that.
     fn bring(&self, clone: &HostClone<'_>, revision: Revision) -> Result<HostView, GitError> {
-        let repository = match Repository::open(clone.dir) {
-            Ok(repository) if clone.packs() < PACKS => repository,
-            _ => clone.make()?,
+        let (repository, fresh) = match Repository::open(clone.dir) {
+            Ok(repository) if clone.packs() < PACKS => (repository, false),
+            _ => (clone.make()?, true),
         };
-        if repository.commit(revision).is_err() {
-            clone.fetch(&["--depth=1", "--filter=tree:2"], &[revision])?;
+        let known = repository.branch(&self.branch)?;
+        let whole = known.is_some() || self.filters == Filters::None;
+        if repository.commit(revision).is_err() || (whole && known.is_none()) {
+            match self.filters {
+                _ if whole => clone.fetch_whole(revision)?,
+                Filters::Levels => clone.fetch(&["--depth=1", "--filter=tree:2"], &[revision])?,
+                _ => clone.fetch(&["--depth=1", "--filter=tree:0"], &[revision])?,
+            }
         }
-        let view = self.view(repository.clone(), revision, &mut |trees| {
-            let missing = trees.iter().filter(|tree| repository.entries(**tree).is_err());
-            let missing: Vec<_> = missing.collect();
-            if !missing.is_empty() {
-                clone.fetch(&["--filter=tree:0"], &missing)?;
-            }
-            Ok(())
-        })?;
-        let Some((_, tree)) = &view.folder else { return Ok(view) };
-        for _ in 0..ROUNDS {
-            let missing = missing(&repository, *tree);
+        if whole || (fresh && brought_all(&repository, revision)?) {
+            repository.set_branch(&self.branch, revision)?;
+        }
+        let mut view = self.view(repository.clone(), revision, &mut |trees| {
+            let missing: Vec<_> =
+                trees.iter().filter(|tree| repository.entries(**tree).is_err()).collect();
             if missing.is_empty() {
-                break;
+                return Ok(());
             }
-            clone.fetch(&["--no-filter"], &missing)?;
+            clone.fetch(&["--filter=tree:0"], &missing)
+        })?;
+        if let Some((_, tree)) = &view.folder {
+            view.withheld = self.complete(clone, &repository, *tree)?;
         }
         Ok(view)
+    }
+
+    /// Brings what is not there at and below `tree`. Returns the files that are too large to be brought.
+    fn complete(
+        &self,
+        clone: &HostClone<'_>,
+        repository: &Repository,
+        tree: TreeId,
+    ) -> Result<BTreeSet<TreeId>, GitError> {
+        let gaps = Gaps::below(repository, tree);
+        if gaps.trees.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // A file that is asked for by its own id is sent whatever its size, so their folders are.
+        let filter = match self.filters {
+            Filters::None => "--no-filter".to_owned(),
+            _ => format!("--filter=blob:limit={}", self.largest.saturating_add(1)),
+        };
+        let trees: Vec<_> = gaps.trees.into_iter().collect();
+        // Without a depth git would not ask for a folder that is there, whatever is missing of it.
+        clone.fetch(&["--depth=1", &filter], &trees)?;
+        let left = Gaps::below(repository, tree);
+        for tree in left.trees {
+            repository.entries(tree)?;
+        }
+        Ok(left.files)
     }
 
     /// Finds the folder; `bring` is told which trees are needed next.
@@ -174,8 +258,18 @@ impl HostSource {
             Some(found) => Some(found),
             None => find(&repository, commit.tree, &self.host, bring)?,
         };
-        Ok(HostView { revision, generation, folder, repository })
+        Ok(HostView { revision, generation, folder, withheld: BTreeSet::new(), repository })
     }
+}
+
+/// Whether a server that was asked for a commit and the top of its tree has sent what hosts run, too.
+fn brought_all(repository: &Repository, revision: Revision) -> Result<bool, GitError> {
+    let root = repository.commit(revision)?.tree;
+    let Ok(entries) = repository.entries(root) else { return Ok(false) };
+    let hosts = entries.into_iter().find(|e| e.name == "hosts" && e.kind == EntryKind::Tree);
+    let entries = hosts.and_then(|hosts| repository.entries(hosts.id).ok()).unwrap_or_default();
+    let mut below = entries.iter().filter(|entry| entry.kind == EntryKind::Tree);
+    Ok(below.any(|entry| repository.has(entry.id)))
 }
 
 /// The host's folder at `path`, if it is there.
@@ -217,6 +311,9 @@ fn find(
         .map(|entry| (hosts, entry.id))
         .into_iter()
         .collect();
+    // The same folder at another place holds nothing new; such trees can be made to multiply.
+    let mut seen: BTreeSet<TreeId> = level.iter().map(|(_, id)| *id).collect();
+    let mut unmarked = None;
     for _ in 0..DEEPEST {
         let ids: Vec<TreeId> = level.iter().map(|(_, id)| *id).collect();
         bring(&ids)?;
@@ -229,7 +326,7 @@ fn find(
                 if entry.name == host.as_str() {
                     candidates.push((path.clone(), entry.id));
                 }
-                if !other {
+                if !other && seen.insert(entry.id) {
                     below.push((path, entry.id));
                 }
             }
@@ -240,96 +337,53 @@ fn find(
             if is_host(repository, id)? {
                 return Ok(Some((path, id)));
             }
+            unmarked.get_or_insert((path, id));
         }
         if below.is_empty() {
             break;
         }
         level = below;
     }
-    Ok(None)
+    Ok(unmarked)
 }
 
-/// The objects at and below `tree` that are not there, as far as what is there tells.
-fn missing(repository: &Repository, tree: TreeId) -> Vec<TreeId> {
-    let Ok(entries) = repository.entries(tree) else { return vec![tree] };
-    let mut all = Vec::new();
-    for entry in entries {
-        match entry.kind {
-            EntryKind::Tree => all.extend(missing(repository, entry.id)),
-            EntryKind::File | EntryKind::Symlink if !repository.has(entry.id) => all.push(entry.id),
-            _ => {}
+/// What of a folder is not there, as far as what is there tells.
+#[derive(Debug, Default)]
+struct Gaps {
+    /// Folders that are missing, or that a file is missing of.
+    trees: BTreeSet<TreeId>,
+    files: BTreeSet<TreeId>,
+}
+
+impl Gaps {
+    /// Not recursive, and each tree once: nothing bounds how trees that somebody made are nested.
+    fn below(repository: &Repository, tree: TreeId) -> Self {
+        let mut gaps = Self::default();
+        let mut seen = BTreeSet::from([tree]);
+        let mut pending = vec![tree];
+        while let Some(tree) = pending.pop() {
+            let Ok(entries) = repository.entries(tree) else {
+                gaps.trees.insert(tree);
+                continue;
+            };
+            for entry in entries {
+                match entry.kind {
+                    EntryKind::Tree if seen.insert(entry.id) => pending.push(entry.id),
+                    EntryKind::File | EntryKind::Symlink if !repository.has(entry.id) => {
+                        gaps.trees.insert(tree);
+                        gaps.files.insert(entry.id);
+                    }
+                    _ => {}
+                }
+            }
         }
+        gaps
     }
-    all
 }
 
 impl Repository {
     /// Whether an object is there.
     fn has(&self, id: TreeId) -> bool {
         self.local().has_object(super::read::object(id))
-    }
-}
-
-/// The partial clone of a remote.
-struct HostClone<'a> {
-    url: &'a str,
-    dir: &'a Path,
-    limit: Duration,
-    branch: &'a str,
-}
-
-impl HostClone<'_> {
-    /// Held while the clone is worked on.
-    fn guard(&self) -> Result<std::fs::File, GitError> {
-        super::remote::guard(self.dir)
-    }
-
-    fn head(&self) -> Result<Option<Revision>, GitError> {
-        let name = format!("refs/heads/{}", self.branch);
-        let git = Git::new(None, "ls-remote", self.limit).remote(self.url);
-        let text = git.run(["--quiet"], [self.url, &name])??;
-        let line = text.lines().find_map(|line| line.strip_suffix(&name)?.trim().parse().ok());
-        Ok(line)
-    }
-
-    /// Makes the clone, in place of what is there.
-    fn make(&self) -> Result<Repository, GitError> {
-        super::remote::clear(self.dir)?;
-        Repository::create_bare(self.dir, "main")
-    }
-
-    fn packs(&self) -> usize {
-        let files = std::fs::read_dir(self.dir.join("objects/pack"));
-        let files = files.map(|files| files.filter_map(Result::ok).map(|file| file.path()));
-        files
-            .map_or(0, |files| files.filter(|f| f.extension().is_some_and(|e| e == "pack")).count())
-    }
-
-    /// Fetches objects by id, into no ref. No commits are offered in return: the server would take
-    /// all that they contain for known.
-    fn fetch(&self, options: &[&str], ids: &[impl ToString]) -> Result<(), GitError> {
-        let always = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
-        // The length of a command line is limited.
-        for ids in ids.chunks(IDS) {
-            let git = Git::new(Some(self.dir), "fetch", self.limit)
-                .remote(self.url)
-                .config("fetch.negotiationAlgorithm=noop");
-            let ids = ids.iter().map(ToString::to_string);
-            let arguments = std::iter::once(self.url.to_owned()).chain(ids);
-            git.run(always.iter().chain(options), arguments)??;
-        }
-        Ok(())
-    }
-}
-
-/// Whether a new clone with the whole commit may help.
-fn is_fault_of_clone(error: &GitError) -> bool {
-    match error {
-        GitError::Command { command, detail, .. } => {
-            let failure = Failure::new(command, detail);
-            failure.is_no_filter() || failure.is_damage() || failure.is_lock()
-        }
-        GitError::Timeout { .. } | GitError::Io { .. } | GitError::Locked { .. } => false,
-        _ => true,
     }
 }

@@ -1,119 +1,12 @@
-//! Names, references and object ids: a type for each, so that none is taken for another.
+//! References and object ids: a type for each, so that none is taken for another.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of an object: an RFC 1123 label (lower case, digits, `-`; at most 63 characters; starts
-/// and ends with a letter or digit). Such a name is safe as a path segment, a ref segment, a
-/// Kubernetes name and a command argument.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Name(Box<str>);
-
-/// Why a text is not a [`Name`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    #[error("a name may not be empty")]
-    Empty,
-    #[error("a name has at most 63 characters, this one has {0}")]
-    TooLong(usize),
-    #[error("`{}` may not stand in a name", .0.escape_default())]
-    Character(char),
-    #[error("a name starts and ends with a letter or a digit")]
-    Edge,
-    #[error("`{0}` is reserved by some file systems")]
-    Reserved(String),
-}
-
-/// Device names that Windows checkouts cannot hold.
-const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
-
-impl Name {
-    /// Longest name, in characters.
-    pub const MAX: usize = 63;
-
-    /// # Errors
-    /// The first rule that the text breaks.
-    pub fn new(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if let Some(bad) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
-            return Err(NameError::Character(bad));
-        }
-        if text.len() > Self::MAX {
-            return Err(NameError::TooLong(text.len()));
-        }
-        if text.starts_with('-') || text.ends_with('-') {
-            return Err(NameError::Edge);
-        }
-        let port = text.strip_prefix("com").or_else(|| text.strip_prefix("lpt"));
-        let numbered = port.is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit());
-        if RESERVED.contains(&text) || numbered {
-            return Err(NameError::Reserved(text.to_owned()));
-        }
-        Ok(Self(text.into()))
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The workspace that exists without a file.
-    #[must_use]
-    pub fn default_workspace() -> Self {
-        Self("default".into())
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &self.0)
-    }
-}
-
-impl FromStr for Name {
-    type Err = NameError;
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        Self::new(text)
-    }
-}
-
-impl std::borrow::Borrow<str> for Name {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
-    }
-}
-
-impl schemars::JsonSchema for Name {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Name".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "description": "An RFC 1123 label: lower case, digits and `-`, at most 63 characters",
-            "type": "string",
-            "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
-            "maxLength": 63
-        })
-    }
-}
+use super::hex;
+use super::name::Name;
 
 /// Writes `$type` as its text in serde, and reads it back through `FromStr`.
 macro_rules! serde_as_text {
@@ -417,22 +310,13 @@ macro_rules! object_id {
         }
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&hex::encode(&self.0))
             }
         }
         impl FromStr for $type {
             type Err = RefError;
             fn from_str(text: &str) -> Result<Self, RefError> {
-                let error = || RefError::new(text, $form);
-                if text.len() != 40 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-                    return Err(error());
-                }
-                let mut bytes = [0; 20];
-                for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-                    let digits = std::str::from_utf8(digits).map_err(|_| error())?;
-                    *byte = u8::from_str_radix(digits, 16).map_err(|_| error())?;
-                }
-                Ok(Self(bytes))
+                hex::decode(text).map(Self).ok_or_else(|| RefError::new(text, $form))
             }
         }
         serde_as_text!($type);

@@ -143,8 +143,10 @@ pub struct Limits {
     pub assignment_files: u32,
     /// CPU time of one render
     pub render_time: Span,
+    // Not measured: what a render may use is bounded by `render_time` and the sizes above.
     /// Memory of one render
     pub render_memory: Size,
+    // This one and the next bound routes that do not exist yet.
     /// Body of an HTTP request
     pub http_body: Size,
     /// Body of a webhook
@@ -163,6 +165,7 @@ pub struct Limits {
     pub push_tries: u32,
     /// Source commits that are rendered one by one; of a longer backlog only the newest
     pub backlog: u32,
+    // The queue is made before the settings are read, with the default.
     /// Length of the queue of events
     pub queue: u32,
     /// Longest time until a change of the config branch is noticed without any notification

@@ -17,11 +17,14 @@ pub mod diagnostic;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod fleet;
+pub(crate) mod hex;
 pub mod id;
 pub mod labels;
 pub mod limits;
 pub mod manifest;
 pub mod merge;
+pub mod name;
+pub(crate) mod nearest;
 pub mod object;
 pub mod path;
 pub mod report;
@@ -33,12 +36,13 @@ pub use assignment::{Assignments, Schedule, Unplaced};
 pub use diagnostic::{Diagnostic, Recovery, Severity, Span};
 pub use fleet::{Deployment, Fleet, Held, Hold, Host, Target, Template, Workload, Workspace};
 pub use id::{
-    AssignmentRef, DeploymentRef, Name, NameError, ObjectKind, ObjectRef, Revision, TargetRef,
-    TemplateRef, TreeId, WorkloadRef,
+    AssignmentRef, DeploymentRef, ObjectKind, ObjectRef, Revision, TargetRef, TemplateRef, TreeId,
+    WorkloadRef,
 };
 pub use labels::{Labels, Operator, Requirement, Selector};
 pub use limits::{Limits, Size, Span as TimeSpan};
 pub use manifest::Manifests;
+pub use name::{Name, NameError};
 pub use object::{
     API_VERSION, Branches, DeploymentSpec, FleetSpec, Guards, HostSpec, Member, Metadata, Object,
     Override, Policy, Removals, Role, Runtime, TargetSpec, TemplateSpec, Values, WorkloadSpec,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::hex;
 use crate::model::{Fleet, Limits, Name};
 
 /// SHA-256 of a token's text.
@@ -44,15 +45,7 @@ impl Snapshot {
 
 /// Reads `sha256:<64 hexadecimal digits>`.
 fn digest(text: &str) -> Option<Digest> {
-    let digits = text.strip_prefix("sha256:")?;
-    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = Digest::default();
-    for (byte, digits) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+    hex::decode(text.strip_prefix("sha256:")?)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
 
-use super::nearest::nearest;
 use super::schema::{KindSchema, describe};
+use crate::model::nearest::nearest;
 
 /// Something wrong with a value, by the JSON pointer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,6 @@
 
 mod check;
 pub mod layout;
-mod nearest;
 mod object;
 mod references;
 mod resolve;
@@ -50,7 +49,7 @@ pub fn parse(revision: Option<Revision>, files: &[SourceFile]) -> Parsed {
     let mut survey = survey::survey(files);
     let mut diagnostics = std::mem::take(&mut survey.diagnostics);
     let mut all = survey.all.take();
-    let settings = settings(&survey, &mut all, &mut diagnostics);
+    let settings = read_settings(&survey, &mut all, &mut diagnostics);
 
     let mut fleet = match too_many(&survey, &settings.limits) {
         Some(diagnostic) => {
@@ -70,6 +69,20 @@ pub fn parse(revision: Option<Revision>, files: &[SourceFile]) -> Parsed {
     Parsed { fleet, diagnostics }
 }
 
+/// The settings alone, from files of which at most `titan.yaml` counts; the defaults where there is none,
+/// or where it is broken.
+#[must_use]
+pub fn settings(files: &[SourceFile]) -> FleetSpec {
+    let survey = survey::survey(files);
+    read_settings(&survey, &mut None, &mut Vec::new())
+}
+
+/// What the settings allow: for those who read the files.
+#[must_use]
+pub fn limits(files: &[SourceFile]) -> Limits {
+    settings(files).limits
+}
+
 /// Where the value at a JSON pointer stands in the YAML `text`; for what later stages say about values.
 #[must_use]
 pub fn locate(text: &str, pointer: &str) -> Option<Span> {
@@ -79,7 +92,7 @@ pub fn locate(text: &str, pointer: &str) -> Option<Span> {
 }
 
 /// The settings, which come first as they carry the limits; the defaults where they are broken.
-fn settings(
+fn read_settings(
     survey: &Survey<'_>,
     all: &mut Option<Hold>,
     diagnostics: &mut Vec<Diagnostic>,

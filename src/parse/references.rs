@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::locate_error;
-use super::nearest::Suggestions;
 use super::resolve::{Objects, Read};
+use crate::model::nearest::Suggestions;
 use crate::model::{Diagnostic, Name, ObjectRef, RepoPath, TargetRef, TemplateRef, WorkloadRef};
 
 /// A reference that leads nowhere.

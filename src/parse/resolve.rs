@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::nearest::Suggestions;
 use super::references::References;
 use super::template::Folding;
 use super::{hold, locate_error};
 use crate::model::fleet::{Deployment, Host, Target, TemplateFile, Workload, Workspace};
+use crate::model::nearest::Suggestions;
 use crate::model::{
     DeploymentRef, DeploymentSpec, Diagnostic, Fleet, Hold, HostSpec, Labels, Name, ObjectRef,
     RepoPath, TargetRef, TargetSpec, TemplateRef, TemplateSpec, WorkloadRef, WorkloadSpec,

@@ -1,12 +1,15 @@
 //! Fleet + current assignments → everything that would run where. The other L1 stages in one step,
-//! for all who need the result without writing it: a reconcile pass, `titan validate`, a change that
-//! is checked before it is committed.
+//! for all who need the result: a reconcile pass, `titan render`, `titan validate`, a change that is
+//! checked before it is committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{AssignmentRef, Assignments, Diagnostic, Fleet, Manifests, Schedule};
-use crate::render::Renderer;
+use crate::model::{
+    AssignmentRef, Assignments, DeploymentRef, Diagnostic, Fleet, Manifests, Name, RepoPath,
+    Schedule, Template,
+};
+use crate::render::{Renderer, check_template};
 use crate::schedule::schedule;
 
 /// What a fleet comes to.
@@ -25,6 +28,17 @@ pub struct Evaluation {
 /// others go on (invariant I6).
 #[must_use]
 pub fn evaluate(fleet: &Fleet, current: &Assignments) -> Evaluation {
+    evaluate_part(fleet, current, |_, _| true)
+}
+
+/// Schedules the whole fleet, as the choice of hosts depends on all of them, and renders the pairs
+/// that are `chosen`. It is asked in the order of assignments.
+#[must_use]
+pub fn evaluate_part(
+    fleet: &Fleet,
+    current: &Assignments,
+    mut chosen: impl FnMut(&DeploymentRef, &Name) -> bool,
+) -> Evaluation {
     let mut evaluation = Evaluation {
         schedule: schedule(fleet, current),
         held: held(fleet),
@@ -32,7 +46,8 @@ pub fn evaluate(fleet: &Fleet, current: &Assignments) -> Evaluation {
     };
     let mut renderer = Renderer::new(fleet);
     let mut known = BTreeSet::new();
-    for (deployment, host) in evaluation.schedule.assignments.iter() {
+    let pairs = evaluation.schedule.assignments.iter();
+    for (deployment, host) in pairs.filter(|(deployment, host)| chosen(deployment, host)) {
         let deployment = fleet.deployments.get(deployment).expect("it was scheduled from here");
         let host = fleet.hosts.get(host).expect("it was scheduled from here");
         let assignment = deployment.id.on(&host.name);
@@ -49,6 +64,43 @@ pub fn evaluate(fleet: &Fleet, current: &Assignments) -> Evaluation {
         }
     }
     evaluation
+}
+
+/// What is wrong with the `chosen` templates that nothing is rendered from: rendering would not tell.
+/// One that others build on may rely on their files, and is judged together with them.
+#[must_use]
+pub fn check_unused(
+    fleet: &Fleet,
+    schedule: &Schedule,
+    chosen: impl Fn(&Template) -> bool,
+) -> Vec<Diagnostic> {
+    let placed = schedule.assignments.iter().filter_map(|(id, _)| fleet.deployments.get(id));
+    let used: BTreeSet<_> = placed.map(|deployment| &deployment.template).collect();
+    let inherited: BTreeSet<_> =
+        fleet.templates.values().flat_map(|template| inherited_files(template)).collect();
+    let stands_alone =
+        |template: &Template| !own_files(template).any(|path| inherited.contains(path));
+    let unused = fleet.templates.values().filter(|template| !used.contains(&template.id));
+    unused
+        .filter(|template| chosen(template) && stands_alone(template))
+        .flat_map(|template| check_template(template, &fleet.settings.limits))
+        .collect()
+}
+
+fn own_files(template: &Template) -> impl Iterator<Item = &RepoPath> {
+    files(template).filter(|(_, own)| *own).map(|(path, _)| path)
+}
+
+fn inherited_files(template: &Template) -> impl Iterator<Item = &RepoPath> {
+    files(template).filter(|(_, own)| !own).map(|(path, _)| path)
+}
+
+/// A template's files, and whether each lies in its own folder rather than in that of a template that
+/// it builds on.
+fn files(template: &Template) -> impl Iterator<Item = (&RepoPath, bool)> {
+    let folder = template.path.as_str().trim_end_matches(template.path.file_name());
+    let files = template.files.values().map(|file| &file.path);
+    files.map(move |path| (path, path.as_str().starts_with(folder)))
 }
 
 /// What parsing holds back, by name.

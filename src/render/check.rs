@@ -55,6 +55,15 @@ pub(super) fn check(path: &RepoPath, bytes: &[u8], rules: Rules<'_>) -> Vec<Find
     }
 }
 
+/// Whether a YAML file holds no document: nothing but white space, comments and separators.
+pub(super) fn is_blank(path: &RepoPath, bytes: &[u8]) -> bool {
+    let nothing = |line: &[u8]| {
+        let line = line.trim_ascii();
+        line.is_empty() || line.starts_with(b"#") || line == b"---"
+    };
+    is_yaml(path, false) && bytes.split(|byte| *byte == b'\n').all(nothing)
+}
+
 /// JSON is YAML to everything that reads Kubernetes objects; kustomize also takes a file without ending.
 fn is_yaml(path: &RepoPath, kubernetes: bool) -> bool {
     let name = path.file_name().to_ascii_lowercase();

@@ -6,6 +6,7 @@ use tera::{Error, ErrorKind, ReportError};
 
 use super::compile::Compiled;
 use super::source::Source;
+use crate::model::nearest::nearest;
 use crate::model::{AssignmentRef, Diagnostic, Limits};
 
 type Sources = BTreeMap<String, Source>;
@@ -112,14 +113,6 @@ fn nearest_file(problem: Diagnostic, name: &str, sources: &Sources) -> Diagnosti
         Some(near) => problem.fix(format!("did you mean `{near}`?")),
         None => problem.fix("name a file by its path below `files/`, suffix included"),
     }
-}
-
-/// The candidate that `name` was probably meant to be.
-fn nearest<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    all.map(|other| (strsim::jaro_winkler(name, other), other))
-        .filter(|(score, _)| *score > 0.85)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, other)| other)
 }
 
 /// Why one file could not be rendered for one assignment.

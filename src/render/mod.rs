@@ -148,6 +148,10 @@ impl Run<'_> {
                     continue;
                 }
             };
+            if matches!(output, Output::Rendered { .. }) && check::is_blank(path, &bytes) {
+                // A template leaves a manifest out by rendering nothing.
+                continue;
+            }
             let known = prepared.checked.get(&(rules.kubernetes, path.clone()));
             let bytes = match known {
                 Some(known) if **known == *bytes => Arc::clone(known),

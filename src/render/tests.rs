@@ -46,6 +46,20 @@ fn values() -> Value {
     }})
 }
 
+/// An empty manifest is no object, and Flux and Argo CD would stumble over it.
+#[test]
+fn a_manifest_that_renders_to_nothing_is_left_out() {
+    let files = [
+        ("a.yaml.tera", "# why\n{% if values.no %}\nkind: X\n{% endif %}\n---\n"),
+        ("b.txt.tera", "{% if values.no %}x{% endif %}"),
+        ("c.yaml", "# copied as it is\n"),
+    ];
+    let fleet = fleet(&files, values(), "directory").fleet;
+    let manifests = render(&fleet).expect("it renders");
+    let paths: Vec<_> = manifests.files.keys().map(RepoPath::as_str).collect();
+    assert_eq!(paths, ["b.txt", "c.yaml"]);
+}
+
 #[test]
 fn templates_print_what_they_should() {
     let check = |template: &str, expected: &str| {

@@ -6,6 +6,7 @@ mod git;
 mod names;
 mod objects;
 mod references;
+mod shown;
 mod yaml;
 
 use std::time::{Duration, Instant};

@@ -15,7 +15,8 @@ fn folder(name: &str) -> PathBuf {
 
 /// Reads a folder as `titan validate` does. No warning is fine, and nothing may be held.
 fn load(name: &str) -> (Fleet, Evaluation) {
-    let files = directory_files(&folder(name), &Limits::default()).expect("the folder can be read");
+    let files =
+        directory_files(&folder(name), |_| Limits::default()).expect("the folder can be read");
     check(name, &files)
 }
 
@@ -188,7 +189,8 @@ fn the_device_service_is_tim_pis_template() {
     assert_eq!(plain, files("examples/tim-pi/templates/device-service/files"));
 
     let fleet = folder("examples/tim-pi");
-    let mut source = directory_files(&fleet, &Limits::default()).expect("the folder can be read");
+    let mut source =
+        directory_files(&fleet, |_| Limits::default()).expect("the folder can be read");
     for file in &mut source {
         if file.path.as_str().ends_with("deployments/prod.yaml") {
             let text = "apiVersion: titan.dev/v1\nkind: Deployment\n\
@@ -235,23 +237,34 @@ fn the_retailer_has_what_its_readme_says() {
     assert_eq!(regions.len(), 2, "two replicas in two regions");
 }
 
+/// The manifest without the labels that all of the retailer's objects carry, which it must.
+fn unlabelled(manifest: &str, assignment: &str) -> String {
+    let (deployment, _) = assignment.split_once('@').expect("an assignment's name");
+    let names: Vec<&str> = deployment.split('/').collect();
+    let [workspace, workload, name] = names[..] else { panic!("{deployment} has three parts") };
+    let labels = format!(
+        "  labels:\n    app.kubernetes.io/name: \"{workload}\"\n    \
+         app.kubernetes.io/instance: \"{workload}-{name}\"\n    \
+         app.kubernetes.io/part-of: \"{workspace}\"\n    \
+         app.kubernetes.io/managed-by: titan\n"
+    );
+    let objects = manifest.split("---\n").count();
+    assert_eq!(manifest.matches(&labels).count(), objects, "{manifest}");
+    manifest.replace(&labels, "")
+}
+
 /// A host of the early ring in the region apac.
 const EARLY: &str = "web/storefront/prod@singapore-cluster";
 
 #[test]
 fn the_retailers_clusters_get_what_their_region_and_ring_say() {
     let (_, evaluation) = load("examples/retail");
-    insta::assert_snapshot!(file(&evaluation, EARLY, "configmap.yaml"), @r#"
+    insta::assert_snapshot!(unlabelled(&file(&evaluation, EARLY, "configmap.yaml"), EARLY), @r#"
     apiVersion: v1
     kind: ConfigMap
     metadata:
       name: storefront-prod
       namespace: "web"
-      labels:
-        app.kubernetes.io/name: "storefront"
-        app.kubernetes.io/instance: "storefront-prod"
-        app.kubernetes.io/part-of: "web"
-        app.kubernetes.io/managed-by: titan
     data:
       LOG_LEVEL: "info"
       REGION: "apac"
@@ -260,17 +273,12 @@ fn the_retailers_clusters_get_what_their_region_and_ring_say() {
       CACHE_SECONDS: "300"
       CATALOG_URL: "https://catalog.retail.example"
     "#);
-    insta::assert_snapshot!(file(&evaluation, EARLY, "service.yaml"), @r#"
+    insta::assert_snapshot!(unlabelled(&file(&evaluation, EARLY, "service.yaml"), EARLY), @r#"
     apiVersion: v1
     kind: Service
     metadata:
       name: storefront-prod
       namespace: "web"
-      labels:
-        app.kubernetes.io/name: "storefront"
-        app.kubernetes.io/instance: "storefront-prod"
-        app.kubernetes.io/part-of: "web"
-        app.kubernetes.io/managed-by: titan
     spec:
       selector:
         app.kubernetes.io/instance: "storefront-prod"
@@ -282,11 +290,6 @@ fn the_retailers_clusters_get_what_their_region_and_ring_say() {
     metadata:
       name: storefront-prod
       namespace: "web"
-      labels:
-        app.kubernetes.io/name: "storefront"
-        app.kubernetes.io/instance: "storefront-prod"
-        app.kubernetes.io/part-of: "web"
-        app.kubernetes.io/managed-by: titan
     spec:
       ingressClassName: "nginx"
       rules:
@@ -305,17 +308,12 @@ fn the_retailers_clusters_get_what_their_region_and_ring_say() {
 #[test]
 fn the_retailers_pods_are_probed_and_bounded() {
     let (_, evaluation) = load("examples/retail");
-    insta::assert_snapshot!(file(&evaluation, EARLY, "deployment.yaml"), @r#"
+    insta::assert_snapshot!(unlabelled(&file(&evaluation, EARLY, "deployment.yaml"), EARLY), @r#"
     apiVersion: apps/v1
     kind: Deployment
     metadata:
       name: storefront-prod
       namespace: "web"
-      labels:
-        app.kubernetes.io/name: "storefront"
-        app.kubernetes.io/instance: "storefront-prod"
-        app.kubernetes.io/part-of: "web"
-        app.kubernetes.io/managed-by: titan
     spec:
       replicas: 2
       selector:
@@ -430,17 +428,13 @@ fn the_retailers_payments_are_stricter() {
     assert!(shared.keys().all(|path| payments.contains_key(path)));
     assert!(shared["service.yaml"].contains("kind: Ingress"));
     assert!(!payments["service.yaml"].contains("kind: Ingress"), "not reached from outside");
-    insta::assert_snapshot!(payments["network-policy.yaml"], @r#"
+    let policy = unlabelled(&payments["network-policy.yaml"], "payments/payments-gateway/prod@");
+    insta::assert_snapshot!(policy, @r#"
     apiVersion: networking.k8s.io/v1
     kind: NetworkPolicy
     metadata:
       name: payments-gateway-prod
       namespace: "payments"
-      labels:
-        app.kubernetes.io/name: "payments-gateway"
-        app.kubernetes.io/instance: "payments-gateway-prod"
-        app.kubernetes.io/part-of: "payments"
-        app.kubernetes.io/managed-by: titan
     spec:
       podSelector:
         matchLabels:

@@ -13,7 +13,7 @@ use titan::model::url::UrlError;
 use titan::model::{Content, Limits, Name, Recovery, RepoPath, Revision, Size, SourceFile, TreeId};
 
 /// Runs the stock `git` without any configuration of this machine; returns what it prints.
-fn git(dir: &Path, args: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main"])
         .args(args)
@@ -74,7 +74,7 @@ fn written_objects_are_gits() {
     let error = repository.advance("main", None, second).expect_err("it exists");
     assert!(matches!(error, GitError::Conflict { actual, .. } if actual == Some(first)));
     repository.advance("main", Some(first), second).expect("moved");
-    let files = repository.source_files(second, &Limits::default()).expect("read");
+    let files = repository.source_files(second, |_| Limits::default()).expect("read");
     assert!(files.is_empty(), "{files:?}");
 }
 
@@ -226,7 +226,7 @@ fn unreachable_remotes_are_named_without_secrets() {
 }
 
 /// Writes an object as it is, without git's checks.
-fn raw(dir: &Path, kind: &str, bytes: &[u8]) -> String {
+pub(crate) fn raw(dir: &Path, kind: &str, bytes: &[u8]) -> String {
     let file = dir.join("raw-object");
     std::fs::write(&file, bytes).expect("written");
     let file = file.to_str().expect("UTF-8");
@@ -234,7 +234,7 @@ fn raw(dir: &Path, kind: &str, bytes: &[u8]) -> String {
 }
 
 /// A tree object from `(mode, name, id)`, in the given order and whatever the names are.
-fn raw_tree(dir: &Path, entries: &[(&str, &[u8], &str)]) -> String {
+pub(crate) fn raw_tree(dir: &Path, entries: &[(&str, &[u8], &str)]) -> String {
     let mut bytes = Vec::new();
     for (mode, name, id) in entries {
         bytes.extend_from_slice(format!("{mode} ").as_bytes());
@@ -249,7 +249,8 @@ fn raw_tree(dir: &Path, entries: &[(&str, &[u8], &str)]) -> String {
 /// What titan sees of a commit with this root tree: `path: what`.
 fn seen(dir: &Path, repository: &Repository, root: &str, limits: &Limits) -> String {
     let id = git(dir, &["commit-tree", "-m", "x", root]);
-    let files = repository.source_files(id.parse().expect("an id"), limits).expect("read");
+    let files =
+        repository.source_files(id.parse().expect("an id"), |_| limits.clone()).expect("read");
     drawn(&files)
 }
 
@@ -374,7 +375,7 @@ fn trees_that_contain_each_other_are_bounded() {
     }
     let root = raw_tree(dir, &[("40000", b"hosts", &tree)]);
     let id = git(dir, &["commit-tree", "-m", "x", &root]).parse().expect("an id");
-    let files = repository.source_files(id, &limits).expect("read");
+    let files = repository.source_files(id, |_| limits).expect("read");
     assert_eq!(files.len(), 1);
     assert!(matches!(&files[0].content, Content::Malformed { reason } if reason.contains("1024")));
 }
@@ -387,7 +388,7 @@ fn missing_objects_are_errors_not_deletions() {
     for (mode, name) in [("40000", "hosts"), ("100644", "titan.yaml")] {
         let root = raw_tree(dir, &[(mode, name.as_bytes(), missing)]);
         let id = git(dir, &["commit-tree", "-m", "x", &root]).parse().expect("an id");
-        let error = repository.source_files(id, &Limits::default()).expect_err("missing");
+        let error = repository.source_files(id, |_| Limits::default()).expect_err("missing");
         assert!(matches!(&error, GitError::Object { id, .. } if id == missing), "{error:?}");
     }
 }
@@ -417,8 +418,8 @@ fn a_directory_reads_like_its_commit() {
     let limits = Limits::default();
     let repository = Repository::open(dir).expect("a repository");
     let head = repository.resolve("HEAD").expect("a commit");
-    let committed = repository.source_files(head, &limits).expect("read");
-    assert_eq!(directory_files(dir, &limits).expect("read"), committed);
+    let committed = repository.source_files(head, |_| limits.clone()).expect("read");
+    assert_eq!(directory_files(dir, |_| limits).expect("read"), committed);
     insta::assert_snapshot!(drawn(&committed), @r"
     hosts/eu-west.yaml: x
     hosts/eu/a.yaml: x
@@ -467,7 +468,7 @@ fn hooks_filters_and_replacements_have_no_power() {
     let replacement = repository.git_dir().join("refs/replace").join(&old);
     std::fs::write(replacement, format!("{new}\n")).expect("written");
     let again = Repository::open(dir).expect("opened");
-    let files = again.source_files(first, &Limits::default()).expect("read");
+    let files = again.source_files(first, |_| Limits::default()).expect("read");
     assert_eq!(drawn(&files), "titan.yaml: true");
     let cache = tempfile::tempdir().expect("a folder");
     let fleet = open_remote(dir, cache.path());
@@ -949,16 +950,11 @@ fn a_checkout_stays_clean_when_its_branch_moves() {
     let tree = edit.write().expect("written");
     let second = commit_tree(&repository, first, tree);
     repository.advance("main", Some(first), second).expect("moved");
-    std::fs::remove_file(dir.join("old.yaml")).expect("removed");
-    std::fs::write(dir.join("changed.yaml"), "2").expect("written");
-    std::fs::create_dir(dir.join("-new")).expect("made");
-    std::fs::write(dir.join("-new/file.yaml"), "3").expect("written");
-    let changes = ["old.yaml", "changed.yaml", "-new/file.yaml"].map(|name| {
-        let entry = repository.entry(tree, &path(name)).expect("read");
-        (path(name), entry.map(|entry| entry.id))
-    });
-    repository.stage(&changes).expect("staged");
+    let changed = ["old.yaml", "changed.yaml", "-new/file.yaml"].map(path);
+    repository.check_out(second, &changed).expect("checked out");
     assert_eq!(git(dir, &["status", "--porcelain"]), "");
+    assert_eq!(std::fs::read_to_string(dir.join("-new/file.yaml")).expect("read"), "3");
+    assert!(!dir.join("old.yaml").exists());
     // People find the move in the reflog, too.
     assert_eq!(git(dir, &["reflog", "-1", "--format=%H %gs", "main"]), format!("{second} x"));
 }

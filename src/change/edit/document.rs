@@ -124,8 +124,7 @@ impl<'a> Reader<'a> {
             let (event, range) = self.next()?;
             match event {
                 Event::MappingEnd => {
-                    let last = entries.last().map(|entry| entry.value.range.end);
-                    let end = if flow { range.end } else { last.unwrap_or(range.end) };
+                    let end = end(flow, &range, entries.last().map(|entry| &entry.value));
                     let form = Form::Map { flow, entries };
                     return Ok(Node { range: start.start..end, form, anchored });
                 }
@@ -149,13 +148,9 @@ impl<'a> Reader<'a> {
         loop {
             let (event, range) = self.next()?;
             if event == Event::SequenceEnd {
-                let last = items.last().map(|item| item.range.end);
-                let end = if flow { range.end } else { last.unwrap_or(range.end) };
-                return Ok(Node {
-                    range: start.start..end,
-                    form: Form::List { flow, items },
-                    anchored,
-                });
+                let end = end(flow, &range, items.last());
+                let form = Form::List { flow, items };
+                return Ok(Node { range: start.start..end, form, anchored });
             }
             items.push(self.rest(event, range, depth + 1)?);
         }
@@ -165,6 +160,12 @@ impl<'a> Reader<'a> {
         let text = self.text.get(range.clone()).unwrap_or_default();
         range.start + text.trim_end().len()
     }
+}
+
+/// Where a map or list ends: in block style with its last part, as the parser notices the end only at
+/// whatever comes next.
+fn end(flow: bool, noticed: &Range<usize>, last: Option<&Node>) -> usize {
+    last.filter(|_| !flow).map_or(noticed.end, |last| last.range.end)
 }
 
 fn refuse_tag(tagged: bool) -> Result<(), EditError> {

@@ -2,5 +2,7 @@
 
 mod convergence;
 mod history;
+mod http;
 mod kill;
+mod remote;
 pub(crate) mod support;

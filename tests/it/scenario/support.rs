@@ -19,7 +19,7 @@ pub(crate) struct ConfigRepo {
     pub(crate) folder: TempDir,
     pub(crate) path: PathBuf,
     pub(crate) git: Repository,
-    edits: Vec<(String, Option<String>)>,
+    edits: Vec<(String, Option<Vec<u8>>)>,
     clock: i64,
 }
 
@@ -47,8 +47,8 @@ impl ConfigRepo {
         )
     }
 
-    pub(crate) fn edit(&mut self, path: &str, text: &str) -> &mut Self {
-        self.edits.push((path.to_owned(), Some(text.to_owned())));
+    pub(crate) fn edit(&mut self, path: &str, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.edits.push((path.to_owned(), Some(bytes.as_ref().to_vec())));
         self
     }
 
@@ -117,14 +117,18 @@ impl ConfigRepo {
 
     /// Commits the collected edits to `main`, as a push would, a second after the one before.
     pub(crate) fn commit(&mut self, subject: &str) -> Revision {
+        self.commit_on("main", &format!("{subject}\n"))
+    }
+
+    pub(crate) fn commit_on(&mut self, branch: &str, message: &str) -> Revision {
         self.clock += 1;
-        let head = self.git.branch("main").expect("the branch is readable");
+        let head = self.git.branch(branch).expect("the branch is readable");
         let base = head.map(|head| self.git.commit(head).expect("the head is readable").tree);
         let mut tree = TreeEdit::new(&self.git, base);
         for (path, text) in self.edits.drain(..) {
             let path = RepoPath::new(&path).expect("a path");
             match text {
-                Some(text) => tree.put(&path, text.as_bytes()).expect("it is put"),
+                Some(bytes) => tree.put(&path, &bytes).expect("it is put"),
                 None => tree.remove(&path).expect("it is removed"),
             }
         }
@@ -139,10 +143,10 @@ impl ConfigRepo {
             parents: head.into_iter().collect(),
             author: somebody.clone(),
             committer: somebody,
-            message: format!("{subject}\n"),
+            message: message.to_owned(),
         };
         let new = self.git.write_commit(&draft).expect("the commit is written");
-        self.git.advance("main", head, new).expect("nobody else pushes");
+        self.git.advance(branch, head, new).expect("nobody else pushes");
         new
     }
 
