@@ -13,9 +13,9 @@ tools: ## install what the targets below lack (git, a C compiler, Rust's own too
 build: tools ## build the release binary
 	$(CARGO) build --release --locked
 
-demo: tools ## run the whole system on this machine, commit to deploy
+demo: tools ## run the whole system on this machine, commit to deploy (KEEP=DIR leaves it there)
 	$(CARGO) build --locked
-	./target/debug/titan demo $(if $(KEEP),--keep $(KEEP))
+	./target/debug/titan demo $(if $(KEEP),--keep "$(KEEP)")
 
 test: tools ## run all tests
 	$(CARGO) test --locked --all-targets

@@ -33,6 +33,16 @@ pub struct Options {
     /// Subject, and body where there is one.
     pub message: String,
     pub trailers: Vec<(String, String)>,
+    pub mode: Mode,
+}
+
+/// Whether the change is really made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Commit,
+    /// All but the last step: the commit is written and checked, and no branch points to it.
+    DryRun,
 }
 
 /// What became of a change.
@@ -41,6 +51,10 @@ pub struct Proposed {
     /// The commit that holds what was wanted: the new one, or the head when nothing had to change
     /// ([`Revision::NONE`] where there is none).
     pub revision: Revision,
+    /// The head that the change was made on.
+    pub base: Option<Revision>,
+    /// Whether the branch moved. It does not in a dry run, nor when nothing had to change.
+    pub landed: bool,
     /// The files that differ; empty when there is no new commit.
     pub changed: Vec<RepoPath>,
 }
@@ -145,7 +159,8 @@ fn attempt(
     let tree = edited.write()?;
     let changed = repository.changed_paths(base, Some(tree))?;
     if changed.is_empty() {
-        return Ok(Proposed { revision: head.unwrap_or(Revision::NONE), changed });
+        let revision = head.unwrap_or(Revision::NONE);
+        return Ok(Proposed { revision, base: head, landed: false, changed });
     }
     if checked_out && let Some(path) = repository.uncommitted(&changed)?.into_iter().next() {
         return Err(ChangeError::Dirty { path });
@@ -159,12 +174,15 @@ fn attempt(
     };
     let revision = repository.write_commit(&draft)?;
     validate(fleet, head, revision)?;
+    if options.mode == Mode::DryRun {
+        return Ok(Proposed { revision, base: head, landed: false, changed });
+    }
     let update = RefUpdate { branch: fleet.branch.clone(), expected: head, new: revision };
     fleet.publish(&[update])?;
     if checked_out {
         repository.check_out(revision, &changed)?;
     }
-    Ok(Proposed { revision, changed })
+    Ok(Proposed { revision, base: head, landed: true, changed })
 }
 
 /// Refuses a commit that brings errors which its parent has not.

@@ -14,5 +14,5 @@ mod commit;
 pub mod edit;
 pub mod object;
 
-pub use commit::{ChangeError, Edit, Options, Proposed, propose};
+pub use commit::{ChangeError, Edit, Mode, Options, Proposed, propose};
 pub use object::Scaffold;

@@ -7,21 +7,26 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::context::Context;
-use super::exit::Exit;
+use super::exit::{Exit, Failure};
 use super::service;
 use crate::agent::{ClearText, Config, ControllerUrl, Mode, Summary, Token};
 use crate::deliver::Hook;
 use crate::model::{Name, TimeSpan};
 
 const TOKEN: &str = "TITAN_HOST_TOKEN";
+const HOW: &str = "`titan host token NAME` makes one";
 
 /// Pull what this host must run, deliver it, and report.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  titan agent --host tim-pi --fleet https://git.example/fleet.git --runtime directory --dest /srv/app \\
-      --controller https://titan.example --token-file /etc/titan/token --on-change 'systemctl reload app'
-  titan agent --host tim-pi --fleet /srv/fleet.git --runtime directory --dest ./app --once")]
+  titan agent --host tim-pi --runtime directory --dest ./app --once
+  titan agent --host tim-pi --runtime directory --dest /srv/app \\
+      --fleet https://git.example/fleet.git --controller https://titan.example \\
+      --token-file /etc/titan/token --on-change 'systemctl reload app'
+
+Exit codes: 0 stopped by a signal; with `--once`: 0 all is as it should be, 3 the fleet cannot be
+read or does not know the host, 5 something could not be delivered")]
 pub(super) struct Args {
     /// Name of this host in the fleet
     #[arg(long, value_name = "NAME")]
@@ -98,9 +103,10 @@ fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
     let RuntimeKind::Directory = args.runtime;
     let clear_text = if args.insecure_http { ClearText::Allowed } else { ClearText::Refused };
     let controllers = args.controller.iter().map(|url| ControllerUrl::new(url, clear_text));
-    let controllers = controllers
-        .collect::<Result<Vec<_>, _>>()
-        .context("`--controller` is refused (`--insecure-http` allows `http` to other machines)")?;
+    let controllers = controllers.collect::<Result<Vec<_>, _>>().map_err(|error| {
+        Failure::usage(format!("`--controller` is refused: {error}"))
+            .hint("use `https`, or `--insecure-http` in a network that you trust")
+    })?;
     let hook = args.on_change.as_ref().map(|command| Hook {
         command: command.clone(),
         limit: args.on_change_timeout.duration(),
@@ -132,5 +138,6 @@ fn token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
         None => std::env::var(TOKEN).ok(),
     };
     let text = text.filter(|text| !text.trim().is_empty());
-    Ok(text.map(|text| Token::new(&text)).transpose()?)
+    let token = text.map(|text| Token::new(&text)).transpose();
+    Ok(token.map_err(|error| Failure::no(error.to_string()).hint(HOW))?)
 }

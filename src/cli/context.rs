@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::exit::Failure;
 use super::output::{Color, Format, Output};
-use crate::change::{ChangeError, Edit, Options, Proposed, propose};
+use crate::change::{ChangeError, Edit, Mode, Options, Proposed, propose};
 use crate::controller::reconcile::settings_at;
 use crate::git::{FleetRepository, Location, Repository};
-use crate::model::{Fleet, Limits, Revision, SourceFile, Timestamp};
+use crate::model::{Fleet, Limits, ObjectRef, Revision, SourceFile, Timestamp};
+use crate::observe::view::{Scope, StatusView};
 use crate::parse::{self, Parsed, parse};
 use crate::publish::{self, Rendered};
 
@@ -28,7 +29,7 @@ pub(crate) struct Global {
     )]
     pub(crate) fleet: Option<String>,
     /// The config branch [default: the branch that HEAD names]
-    #[arg(long, global = true, env = "TITAN_BRANCH")]
+    #[arg(long, global = true, env = "TITAN_BRANCH", hide_env_values = true)]
     pub(crate) branch: Option<String>,
     /// Form of the result
     #[arg(
@@ -73,6 +74,7 @@ impl Context {
     pub(crate) fn new(mut global: Global) -> Self {
         // An empty variable is as good as none.
         global.fleet = global.fleet.filter(|fleet| !fleet.is_empty());
+        global.branch = global.branch.filter(|branch| !branch.is_empty());
         let output = Output { format: global.output, quiet: global.quiet, verbose: global.verbose };
         Self { global, output, now: Timestamp::now() }
     }
@@ -172,10 +174,24 @@ impl Context {
         edits: &[Edit],
         message: &str,
     ) -> Result<Proposed, ChangeError> {
+        self.propose(repository, edits, message, Mode::Commit)
+    }
+
+    /// Commits edits or, in a dry run, tells what it would commit.
+    ///
+    /// # Errors
+    /// When the change cannot be made.
+    pub(crate) fn propose(
+        &self,
+        repository: &FleetRepository,
+        edits: &[Edit],
+        message: &str,
+        mode: Mode,
+    ) -> Result<Proposed, ChangeError> {
         let author = repository.repository.user(self.now);
         let committer = author.clone();
         let message = message.to_owned();
-        let options = Options { author, committer, message, trailers: Vec::new() };
+        let options = Options { author, committer, message, trailers: Vec::new(), mode };
         propose(repository, edits, &options)
     }
 }
@@ -198,6 +214,30 @@ impl Config {
             return Ok(Rendered::default());
         }
         publish::read(repository, revision).with_context(|| format!("cannot read `{branch}`"))
+    }
+
+    /// What the status branch says about a host or a deployment; of another object, nothing.
+    ///
+    /// # Errors
+    /// When the branch cannot be read.
+    pub(crate) fn status(&self, of: &ObjectRef) -> Result<StatusView> {
+        match of {
+            ObjectRef::Host(name) => self.statuses(&Scope::Host(name.clone())),
+            ObjectRef::Deployment(id) => self.statuses(&Scope::Deployment(id.clone())),
+            _ => Ok(StatusView::default()),
+        }
+    }
+
+    /// What the status branch says.
+    ///
+    /// # Errors
+    /// When the branch cannot be read.
+    pub(crate) fn statuses(&self, scope: &Scope) -> Result<StatusView> {
+        let repository = &self.repository.repository;
+        let branch = &self.fleet().settings.branches.status;
+        let head = repository.branch(branch)?;
+        let read = StatusView::read(repository, head, scope);
+        read.with_context(|| format!("cannot read `{branch}`"))
     }
 
     /// Says that something is wrong, without saying what.

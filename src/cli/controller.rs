@@ -33,12 +33,13 @@ pub(super) struct Args {
     #[arg(
         long,
         env = "TITAN_LISTEN",
+        hide_env_values = true,
         default_value = "127.0.0.1:7878",
         value_name = "ADDRESS:PORT"
     )]
     listen: SocketAddr,
-    /// Take no reports
-    #[arg(long, conflicts_with = "listen")]
+    /// Take no reports; wins over `--listen`
+    #[arg(long)]
     no_listen: bool,
     /// Longest time between two looks at the config branch [default: `limits.poll` of the fleet, 60s]
     #[arg(long, value_name = "TIME")]

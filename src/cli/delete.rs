@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::context::Context;
-use super::create::MessageArg;
+use super::create::CommitArgs;
 use super::exit::{Exit, Failure};
 use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
 use super::told;
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     workspace: WorkspaceArg,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -49,8 +49,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         return Ok(Exit::Fine);
     };
     let edit = Edit::Delete { object: object.clone(), recursive: args.recursive };
-    let message = args.message.or(format!("delete {object}"));
-    let proposed = context.commit(&config.repository, &[edit], &message)?;
+    let message = args.commit.message(format!("delete {object}"));
+    let proposed = context.propose(&config.repository, &[edit], &message, args.commit.mode())?;
     let word = if proposed.changed.is_empty() { "is gone already" } else { "deleted" };
     told(context, &config.repository, &proposed, &format!("{object} {word}"))
 }

@@ -9,8 +9,10 @@ use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
 use super::selector;
 use crate::change::object;
 use crate::model::{
-    Content, Deployment, DeploymentRef, Diagnostic, Fleet, Host, Name, ObjectRef, RepoPath, merge,
+    Content, Deployment, DeploymentRef, Diagnostic, Fleet, Host, Name, ObjectKind, ObjectRef,
+    RepoPath, merge,
 };
+use crate::observe::view::StatusView;
 use crate::publish::Rendered;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -28,6 +30,12 @@ pub(crate) struct Args {
     workspace: WorkspaceArg,
 }
 
+/// What runs where, and how it fares.
+struct Runs {
+    rendered: Rendered,
+    status: StatusView,
+}
+
 /// What is said about an object: headings with their lines, in order.
 type Sections = Vec<(&'static str, Vec<String>)>;
 
@@ -37,18 +45,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let Kind(kind) = args.kind;
     let object = match names::find(&config.files, kind, &args.name, workspace.as_ref())? {
         Some(object) => object,
-        // It needs no file.
-        None if kind == crate::model::ObjectKind::Workspace && args.name == "default" => {
+        // They need no file.
+        None if kind == ObjectKind::Fleet => ObjectRef::Fleet,
+        None if kind == ObjectKind::Workspace && args.name == "default" => {
             ObjectRef::Workspace(Name::default_workspace())
         }
         None => names::existing(&config.files, kind, &args.name, workspace.as_ref())?,
     };
-    let rendered = config.rendered()?;
+    let runs = Runs { rendered: config.rendered()?, status: config.status(&object)? };
     let mut sections = vec![("Name", vec![names::full_name(&object)])];
     sections.push(("Kind", vec![object.kind().to_string()]));
     let path = path(&config, &object);
     sections.push(("Path", path.iter().map(ToString::to_string).collect()));
-    sections.extend(about(config.fleet(), &rendered, &object));
+    sections.extend(about(config.fleet(), &runs, &object));
     sections.push(("Problems", problems(&config, path.as_ref())));
     let text = path.as_ref().and_then(|path| text(&config, path));
     show(context, &sections, text.as_deref())
@@ -104,14 +113,14 @@ fn problems(config: &Config, path: Option<&RepoPath>) -> Vec<String> {
 }
 
 /// What the fleet says about an object.
-fn about(fleet: &Fleet, rendered: &Rendered, object: &ObjectRef) -> Sections {
+fn about(fleet: &Fleet, runs: &Runs, object: &ObjectRef) -> Sections {
     match object {
         ObjectRef::Fleet => vec![
             ("Hosts", vec![fleet.hosts.len().to_string()]),
             ("Deployments", vec![fleet.deployments.len().to_string()]),
         ],
         ObjectRef::Host(name) => match fleet.hosts.get(name) {
-            Some(host) => about_host(fleet, rendered, host),
+            Some(host) => about_host(fleet, runs, host),
             None => held(fleet.held.hosts.get(name).map(|hold| hold.reason.clone())),
         },
         ObjectRef::Workspace(name) => about_workspace(fleet, name),
@@ -135,7 +144,7 @@ fn about(fleet: &Fleet, rendered: &Rendered, object: &ObjectRef) -> Sections {
             vec![("Deployments", users(fleet, |deployment| deployment.id.workload_ref() == *id))]
         }
         ObjectRef::Deployment(id) => match fleet.deployments.get(id) {
-            Some(deployment) => about_deployment(fleet, rendered, deployment),
+            Some(deployment) => about_deployment(fleet, runs, deployment),
             None => held(fleet.held.deployments.get(id).map(|hold| hold.reason.clone())),
         },
     }
@@ -151,16 +160,21 @@ fn users(fleet: &Fleet, uses: impl Fn(&Deployment) -> bool) -> Vec<String> {
     found.map(|deployment| format!("deployment {}", deployment.id)).collect()
 }
 
-fn about_host(fleet: &Fleet, rendered: &Rendered, host: &Host) -> Sections {
-    let runs = rendered.current.iter().filter(|(_, name)| **name == host.name);
-    let runs = runs
-        .map(|(deployment, _)| tree_line(rendered, deployment, &host.name, deployment.to_string()));
+fn about_host(fleet: &Fleet, runs: &Runs, host: &Host) -> Sections {
+    let here = runs.rendered.current.iter().filter(|(_, name)| **name == host.name);
+    let here =
+        here.map(|(deployment, _)| runs.line(deployment, &host.name, deployment.to_string()));
+    let connection = runs.status.hosts.iter().find(|status| status.host == host.name);
     let targets = fleet.targets.values().filter(|target| target.selector.matches(&host.labels));
     let spaces = fleet.workspaces.values().filter(|workspace| workspace.allows(host));
     vec![
         ("Usable by", spaces.map(|workspace| format!("workspace {}", workspace.name)).collect()),
         ("Selected by", targets.map(|target| format!("target {}", target.id)).collect()),
-        ("Runs", runs.collect()),
+        (
+            "Connection",
+            connection.map(|status| status.connection.to_string()).into_iter().collect(),
+        ),
+        ("Runs", here.collect()),
     ]
 }
 
@@ -179,26 +193,33 @@ fn about_workspace(fleet: &Fleet, name: &Name) -> Sections {
     ]
 }
 
-fn about_deployment(fleet: &Fleet, rendered: &Rendered, deployment: &Deployment) -> Sections {
+fn about_deployment(fleet: &Fleet, runs: &Runs, deployment: &Deployment) -> Sections {
     let id = &deployment.id;
     let matching = fleet.hosts.values().filter(|host| fleet.matches(deployment, host));
-    let runs = rendered.current.of(id).iter();
-    let runs = runs.map(|host| tree_line(rendered, id, host, host.to_string()));
+    let on = runs.rendered.current.of(id).iter();
+    let on = on.map(|host| runs.line(id, host, host.to_string()));
     let values = merge::deployment_values(fleet, deployment);
     let values = crate::change::edit::yaml(&Value::Object(values));
     vec![
         ("Template", vec![deployment.template.to_string()]),
         ("Target", vec![deployment.target.to_string()]),
         ("Matches", matching.map(|host| host.name.to_string()).collect()),
-        ("Runs on", runs.collect()),
+        ("Runs on", on.collect()),
         ("Values", values.lines().map(str::to_owned).collect()),
     ]
 }
 
-/// A line about one assignment, with the id of its folder.
-fn tree_line(rendered: &Rendered, deployment: &DeploymentRef, host: &Name, text: String) -> String {
-    match rendered.trees.get(&deployment.on(host)) {
-        Some(tree) => format!("{text} (tree {})", tree.short()),
-        None => text,
+impl Runs {
+    /// A line about one assignment: how it fares, and the id of its folder.
+    fn line(&self, deployment: &DeploymentRef, host: &Name, mut text: String) -> String {
+        let assignment = deployment.on(host);
+        let status = self.status.assignments.iter().find(|one| one.assignment == assignment);
+        if let Some(status) = status {
+            text += &format!(": {}", status.phase);
+        }
+        if let Some(tree) = self.rendered.trees.get(&assignment) {
+            text += &format!(" (tree {})", tree.short());
+        }
+        text
     }
 }

@@ -2,6 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 
+use super::table::counted;
 use crate::model::{Diagnostic, Severity, Span};
 
 /// All diagnostics, each with its place, and a line that counts them. Empty where there are none.
@@ -23,11 +24,7 @@ pub(crate) fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
 /// `2 errors, 1 warning`.
 pub(crate) fn summary(diagnostics: &[Diagnostic]) -> String {
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    let count = |count: usize, what: &str| match count {
-        0 => None,
-        1 => Some(format!("1 {what}")),
-        _ => Some(format!("{count} {what}s")),
-    };
+    let count = |count: usize, what: &str| (count > 0).then(|| counted(count, what));
     let parts = [count(errors, "error"), count(diagnostics.len() - errors, "warning")];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

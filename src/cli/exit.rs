@@ -115,9 +115,17 @@ pub(crate) fn tell(error: &anyhow::Error, output: &Output) -> Exit {
     if let Some(ChangeError::Invalid { diagnostics }) = error.downcast_ref() {
         output.diagnostics(diagnostics);
     }
-    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let mut chain = String::new();
+    // Many errors tell their cause themselves.
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if chain.is_empty() {
+            chain = cause;
+        } else if !chain.ends_with(&cause) {
+            chain = format!("{chain}: {cause}");
+        }
+    }
     let code = code(error).map(|code| format!("[{code}] ")).unwrap_or_default();
-    output.error(&format!("{code}{}", chain.join(": ")), hint.as_deref());
+    output.error(&format!("{code}{chain}"), hint.as_deref());
     exit
 }
 
@@ -176,6 +184,13 @@ fn judge_change(error: &ChangeError) -> (Exit, Option<String>) {
     (Exit::No, Some(hint))
 }
 
+/// Whether git had no user, or the wrong password, for a remote by http.
+fn asks_who(detail: &str) -> bool {
+    ["Authentication failed", "could not read Username", "could not read Password"]
+        .iter()
+        .any(|part| detail.contains(part))
+}
+
 fn judge_git(error: &GitError) -> (Exit, Option<String>) {
     match error {
         GitError::NotARepository { .. } => {
@@ -185,6 +200,13 @@ fn judge_git(error: &GitError) -> (Exit, Option<String>) {
             (Exit::No, Some("give a commit id, a branch, or something like `main~2`".into()))
         }
         mistake if mistake.code().is_some() => (Exit::No, None),
+        GitError::Command { detail, .. } if asks_who(detail) => (
+            Exit::Git,
+            Some(
+                "for a password, set `GIT_ASKPASS` to a program that answers git's questions"
+                    .into(),
+            ),
+        ),
         other if other.recovery() == Recovery::Fix => (Exit::Git, None),
         _ => (Exit::Git, Some("this may pass: try again".into())),
     }

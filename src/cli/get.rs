@@ -1,5 +1,7 @@
 //! `titan get`.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
@@ -8,9 +10,12 @@ use super::exit::{Exit, Failure};
 use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
 use super::output::Format;
 use super::{selector, table};
+use crate::model::nearest::nearest;
 use crate::model::{
-    API_VERSION, AssignmentRef, Fleet, Host, Labels, Name, ObjectKind, ObjectRef, Target, TreeId,
+    API_VERSION, AssignmentRef, Fleet, Host, Labels, Name, ObjectKind, ObjectRef, Phase, Target,
+    TreeId,
 };
+use crate::observe::view::{Scope, StatusView};
 use crate::publish::Rendered;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -44,7 +49,16 @@ impl std::str::FromStr for Listed {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
             "assignment" | "assignments" | "as" => Ok(Self::Assignments),
-            _ => text.parse().map(|Kind(kind)| Self::Objects(kind)),
+            word => match word.parse::<Kind>() {
+                Ok(Kind(kind)) => Ok(Self::Objects(kind)),
+                Err(_) if nearest(word, ["assignments"]).is_some() => {
+                    Err("unknown kind; did you mean `assignments`?".into())
+                }
+                Err(error) if error.contains(KINDS_HELP) => {
+                    Err(format!("{error}, assignment (as)"))
+                }
+                Err(error) => Err(error),
+            },
         }
     }
 }
@@ -79,7 +93,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     if let Some(name) = &args.name {
         choose(&mut listing.rows, name, args, &config, workspace.as_ref())?;
     }
-    show(context, listing, args.name.is_some())
+    let single = args.name.is_some() || args.kind == Listed::Objects(ObjectKind::Fleet);
+    show(context, listing, single)
 }
 
 /// Keeps the rows that `name` means.
@@ -144,7 +159,9 @@ fn listing(kind: Listed, config: &Config) -> Result<Listing> {
         Listed::Objects(ObjectKind::Target) => targets(fleet)?,
         Listed::Objects(ObjectKind::Workload) => workloads(fleet)?,
         Listed::Objects(ObjectKind::Deployment) => deployments(fleet, &config.rendered()?)?,
-        Listed::Assignments => assignments(fleet, &config.rendered()?),
+        Listed::Assignments => {
+            assignments(fleet, &config.rendered()?, &config.statuses(&Scope::Fleet)?)
+        }
     })
 }
 
@@ -337,13 +354,24 @@ fn deployments(fleet: &Fleet, rendered: &Rendered) -> Result<Listing> {
     Ok(Listing { heading, extra: 2, rows })
 }
 
-fn assignments(fleet: &Fleet, rendered: &Rendered) -> Listing {
-    let rows = rendered.trees.iter().map(|(id, tree)| assignment(fleet, rendered, id, *tree));
-    let heading = vec!["WORKSPACE", "WORKLOAD", "DEPLOYMENT", "HOST", "TREE", "PATH"];
+fn assignments(fleet: &Fleet, rendered: &Rendered, status: &StatusView) -> Listing {
+    let phases = status.assignments.iter().map(|one| (&one.assignment, one.phase));
+    let phases: BTreeMap<_, _> = phases.collect();
+    let rows = rendered
+        .trees
+        .iter()
+        .map(|(id, tree)| assignment(fleet, rendered, id, *tree, phases.get(id).copied()));
+    let heading = vec!["WORKSPACE", "WORKLOAD", "DEPLOYMENT", "HOST", "PHASE", "TREE", "PATH"];
     Listing { heading, extra: 2, rows: rows.collect() }
 }
 
-fn assignment(fleet: &Fleet, rendered: &Rendered, id: &AssignmentRef, tree: TreeId) -> Row {
+fn assignment(
+    fleet: &Fleet,
+    rendered: &Rendered,
+    id: &AssignmentRef,
+    tree: TreeId,
+    phase: Option<Phase>,
+) -> Row {
     let deployment = &id.deployment;
     let folder = rendered.folders.get(&id.host).map(|folder| format!("{folder}/{deployment}"));
     let folder = folder.unwrap_or_default();
@@ -357,12 +385,14 @@ fn assignment(fleet: &Fleet, rendered: &Rendered, id: &AssignmentRef, tree: Tree
             deployment.workload.to_string(),
             deployment.name.to_string(),
             id.host.to_string(),
+            phase.map(|phase| phase.to_string()).unwrap_or_default(),
             tree.short(),
             folder.clone(),
         ],
         object: json!({
             "deployment": deployment,
             "host": id.host,
+            "phase": phase,
             "tree": tree,
             "path": folder,
             "rendered": rendered.revision,

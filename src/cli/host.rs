@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::context::Context;
-use super::create::MessageArg;
 use super::exit::Exit;
 use super::{names, told};
 use crate::change::Edit;
@@ -34,8 +34,9 @@ pub(crate) struct TokenArgs {
     /// Take all tokens of the host back; makes none
     #[arg(long)]
     revoke: bool,
-    #[command(flatten)]
-    message: MessageArg,
+    /// Message of the commit
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
@@ -45,7 +46,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
     let field = FieldPath::of(&["spec", "tokens"]);
     if args.revoke {
         let edit = Edit::Fields { object: object.clone(), edits: vec![FieldEdit::Remove(field)] };
-        let message = args.message.or(format!("revoke the tokens of {object}"));
+        let message = args.message.clone().unwrap_or(format!("revoke the tokens of {object}"));
         let proposed = context.commit(&config.repository, &[edit], &message)?;
         let word =
             if proposed.changed.is_empty() { "has no tokens" } else { "has no tokens any more" };
@@ -55,9 +56,12 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
     let digest = digest(&token);
     let edit = FieldEdit::Append(field, digest.into());
     let edit = Edit::Fields { object: object.clone(), edits: vec![edit] };
-    let message = args.message.or(format!("add a token for {object}"));
+    let message = args.message.clone().unwrap_or(format!("add a token for {object}"));
     let proposed = context.commit(&config.repository, &[edit], &message)?;
-    context.output.print(&format!("{token}\n"))?;
+    let shown = json!({"host": object.name(), "token": token, "revision": proposed.revision});
+    if !context.output.value(&shown)? {
+        context.output.print(&format!("{token}\n"))?;
+    }
     let (branch, short) = (&config.repository.branch, proposed.revision.short());
     context.output.note(&format!(
         "this token of {object} is shown only now; its digest is committed ({branch} {short})"

@@ -1,8 +1,13 @@
 //! The command line: one file for each subcommand, with its `Args` and one `run` function.
 //!
-//! `context` finds and opens the fleet's repository, `output` writes (results on stdout, notes
-//! and errors on stderr), `exit` gives every kind of error its exit code and hint. `anyhow` is used
-//! here and nowhere else.
+//! ```text
+//!  arguments ─▶ Cli ─▶ dispatch ─▶ <command>::run ─┬─▶ Output: results on stdout, all else on stderr
+//!                      Context: fleet, branch, now ┘─▶ Exit, or an error that `exit::tell` judges
+//! ```
+//!
+//! `context` finds and opens the fleet's repository, `output` writes, `exit` gives every kind of error
+//! its exit code and hint; `told` says what became of a change, `dry_run` what would become of it.
+//! `anyhow` is used here and nowhere else.
 //!
 //! A new command is a file with `Args` and `run(&Args, &Context) -> anyhow::Result<Exit>`, and one
 //! line each in `Command` and in `dispatch`.
@@ -16,6 +21,7 @@ mod delete;
 mod demo;
 mod describe;
 mod diagnostics;
+mod dry_run;
 mod exit;
 mod get;
 mod help;
@@ -157,6 +163,9 @@ fn told(
     what: &str,
 ) -> anyhow::Result<Exit> {
     let output = &context.output;
+    if !proposed.landed && !proposed.changed.is_empty() {
+        return dry_run::tell(context, repository, proposed);
+    }
     if output.verbose > 0 {
         for path in &proposed.changed {
             output.note(&format!("`{path}`"));

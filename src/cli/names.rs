@@ -27,7 +27,7 @@ const KINDS: [(ObjectKind, &str, &[&str]); 7] = [
 ];
 
 /// For help texts.
-pub(crate) const KINDS_HELP: &str = "Kinds: host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
+pub(crate) const KINDS_HELP: &str = "Kinds: fleet, host (ho), workspace (ws), template (tpl), target (tg), workload (wl), deployment (dep)";
 
 impl FromStr for Kind {
     type Err = String;
@@ -84,8 +84,8 @@ fn bad_name(text: &str, error: &NameError) -> Failure {
 /// `--workspace`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WorkspaceArg {
-    /// The workspace
-    #[arg(long, short = 'w', env = "TITAN_WORKSPACE", value_name = "NAME")]
+    /// The workspace [default: `default` for a new object, else where the name is found]
+    #[arg(long, short = 'w', env = "TITAN_WORKSPACE", hide_env_values = true, value_name = "NAME")]
     pub(crate) workspace: Option<String>,
 }
 
@@ -93,7 +93,8 @@ impl WorkspaceArg {
     /// # Errors
     /// When it is no name.
     pub(crate) fn given(&self) -> Result<Option<Name>, Failure> {
-        self.workspace.as_deref().map(name).transpose()
+        // An empty variable is as good as none.
+        self.workspace.as_deref().filter(|text| !text.is_empty()).map(name).transpose()
     }
 
     /// # Errors

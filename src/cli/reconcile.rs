@@ -5,7 +5,8 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::context::Context;
-use super::exit::Exit;
+use super::exit::{Exit, Failure};
+use super::table::counted;
 use crate::controller::reconcile::{Pass, reconcile};
 use crate::controller::record;
 
@@ -30,6 +31,10 @@ pub(super) struct Args {
 /// When Git fails.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let repository = context.open()?;
+    if repository.repository.branch(&repository.branch)?.is_none() {
+        let message = format!("branch `{}` has no commit yet", repository.branch);
+        return Err(Failure::no(message).hint("`titan init` makes the first").into());
+    }
     let pass = reconcile(&repository)?;
     let status = record(&repository, &pass, context.now)?;
     context.output.diagnostics(&pass.diagnostics);
@@ -56,12 +61,12 @@ fn summary(pass: &Pass) -> String {
     for commit in &pass.commits {
         let hosts: std::collections::BTreeSet<_> = commit.changed.keys().map(|a| &a.host).collect();
         text += &format!(
-            "rendered {} as {} (generation {}): {} assignments on {} hosts\n",
+            "rendered {} as {} (generation {}): {} on {}\n",
             commit.source.id.short(),
             commit.revision.short(),
             commit.generation,
-            commit.changed.len(),
-            hosts.len(),
+            counted(commit.changed.len(), "assignment"),
+            counted(hosts.len(), "host"),
         );
     }
     if pass.commits.is_empty() {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::context::Context;
-use super::create::{MessageArg, values_file};
+use super::create::{CommitArgs, values_file};
 use super::exit::{Exit, Failure};
 use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
 use super::told;
@@ -21,7 +21,7 @@ A part of a field with a dot in it is quoted: `metadata.labels.\"app.kubernetes.
 Comments, order and quoting of the file stay as they are.
 
 Examples:
-  titan set deployment iot/temperature-sensor/prod spec.values.image=ghcr.io/x/temp-sensor:1.4.3
+  titan set deployment iot/temperature-sensor/prod spec.values.image=registry.example/temp-sensor:1.4.3
   titan set host tim-pi metadata.labels.ring=canary spec.cordoned=true
   titan set deployment prod spec.replicas-
   titan set workload camera --values-file values.yaml
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     workspace: WorkspaceArg,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -67,9 +67,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let workspace = args.workspace.given()?;
     let object = names::existing(&config.files, kind, name, workspace.as_ref())?;
     let fields: Vec<String> = edits.iter().map(|edit| edit.path().to_string()).collect();
-    let message = args.message.or(format!("set {} of {object}", fields.join(", ")));
+    let message = args.commit.message(format!("set {} of {object}", fields.join(", ")));
     let edit = Edit::Fields { object: object.clone(), edits };
-    let proposed = context.commit(&config.repository, &[edit], &message)?;
+    let proposed = context.propose(&config.repository, &[edit], &message, args.commit.mode())?;
     let word = if proposed.changed.is_empty() { "is like that already" } else { "changed" };
     told(context, &config.repository, &proposed, &format!("{object} {word}"))
 }

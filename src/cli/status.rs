@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::table::{age, table};
+use super::table::{age, counted, table};
 use crate::git::FleetRepository;
 use crate::model::{
     AssignmentStatus, Connection, DeploymentRef, FleetStatus, Name, Phase, Revision, Timestamp,
@@ -27,7 +27,8 @@ Examples:
   titan status iot/temperature-sensor/prod  one deployment, host by host
   titan status tim-pi                       one host, deployment by deployment
   titan status --watch                      again whenever something changes
-  titan status --exit-code                  0 all deployed, 4 not yet, 5 failed or held")]
+  titan status --exit-code                  0 all deployed, 4 not yet, 5 failed or held,
+                                            6 delivered by Flux or Argo CD, which tell titan nothing")]
 pub(super) struct Args {
     /// A deployment (`<workspace>/<workload>/<deployment>`) or a host
     name: Option<String>,
@@ -50,14 +51,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let branch = config.fleet().settings.branches.status.clone();
     let repository = config.repository;
     let head = repository.repository.branch(&branch)?;
-    let view = show(&repository, head, &scope, context)?;
-    if args.watch {
-        return watch(&repository, &branch, head, &scope, context);
-    }
+    let view = StatusView::read(&repository.repository, head, &scope)?;
     let known = !view.assignments.is_empty() || !view.hosts.is_empty();
-    if let (Some(name), false) = (&args.name, known) {
+    if let (Some(name), false, false) = (&args.name, known, args.watch) {
         let hint = "`titan status` lists all deployments; `titan get hosts` lists all hosts";
         return Err(Failure::no(format!("no status of `{name}`")).hint(hint).into());
+    }
+    show(&view, &scope, context)?;
+    if args.watch {
+        return watch(&repository, &branch, head, &scope, context);
     }
     if !args.exit_code {
         return Ok(Exit::Fine);
@@ -101,33 +103,27 @@ fn watch(
         if head != shown {
             let clear = if std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "\n" };
             context.output.print(clear)?;
-            show(repository, head, scope, context)?;
+            show(&StatusView::read(&repository.repository, head, scope)?, scope, context)?;
             shown = head;
         }
     }
 }
 
-fn show(
-    repository: &FleetRepository,
-    head: Option<Revision>,
-    scope: &Scope,
-    context: &Context,
-) -> Result<StatusView> {
-    let view = StatusView::read(&repository.repository, head, scope)?;
-    if !context.output.value(&serde_json::to_value(&view)?)? {
+fn show(view: &StatusView, scope: &Scope, context: &Context) -> Result<()> {
+    if !context.output.value(&serde_json::to_value(view)?)? {
         let now = Timestamp::now();
         let text = match scope {
-            Scope::Fleet => fleet(&view),
-            Scope::Deployment(_) => details(&view, now, "HOST", |s| s.assignment.host.to_string()),
+            Scope::Fleet => fleet(view),
+            Scope::Deployment(_) => details(view, now, "HOST", |s| s.assignment.host.to_string()),
             Scope::Host(_) => {
-                let table =
-                    details(&view, now, "DEPLOYMENT", |s| s.assignment.deployment.to_string());
-                hosts(&view, now) + "\n" + &table
+                let runs =
+                    details(view, now, "DEPLOYMENT", |s| s.assignment.deployment.to_string());
+                hosts(view, now) + if view.assignments.is_empty() { "" } else { "\n" } + &runs
             }
         };
         context.output.print(&text)?;
     }
-    Ok(view)
+    Ok(())
 }
 
 fn fleet(view: &StatusView) -> String {
@@ -143,7 +139,7 @@ fn fleet(view: &StatusView) -> String {
     let silent: Vec<_> = view.hosts.iter().filter(|host| away(host.connection)).collect();
     text += &section("HELD", fleet.held.iter().map(|(what, why)| format!("{what}: {why}")));
     text += &section("UNPLACED", fleet.unplaced.iter().map(|(id, why)| format!("{id}: {why}")));
-    let lines = silent.iter().map(|host| format!("{}: {}", host.host, host.connection));
+    let lines = silent.iter().map(|host| format!("{}: {}", host.host, word(host.connection)));
     text += &section("NOT REPORTING", lines);
     text
 }
@@ -156,21 +152,31 @@ fn heading(fleet: &FleetStatus, view: &StatusView) -> String {
     let counts = |parts: Vec<String>| {
         if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
     };
-    let connections = connections.iter().map(|(c, n)| format!("{n} {c}").to_lowercase()).collect();
+    let connections = connections.iter().map(|(c, n)| format!("{n} {}", word(*c))).collect();
     let phases = fleet.phases.iter().filter(|(_, count)| **count > 0);
     let phases = phases.map(|(phase, count)| format!("{count} {phase}").to_lowercase()).collect();
     let problems = view.diagnostics.as_ref().map_or((0, 0), |d| (d.errors, d.warnings));
     let rendered = fleet.rendered.map_or_else(|| "nothing yet".into(), |id| id.short());
     format!(
-        "source       {}\nrendered     {rendered}\nhosts        {}{}\nassignments  {}{}\nproblems     {} errors, {} warnings\n",
+        "source       {}\nrendered     {rendered}\nhosts        {}{}\nassignments  {}{}\nproblems     {}, {}\n",
         fleet.source.short(),
         fleet.hosts,
         counts(connections),
         fleet.assignments,
         counts(phases),
-        problems.0,
-        problems.1,
+        counted(problems.0, "error"),
+        counted(problems.1, "warning"),
     )
+}
+
+/// For people.
+fn word(connection: Connection) -> &'static str {
+    match connection {
+        Connection::Online => "online",
+        Connection::Offline => "offline",
+        Connection::Never => "never reported",
+        Connection::External => "external",
+    }
 }
 
 /// A line for each deployment: how many of its assignments are how far.
@@ -235,5 +241,8 @@ fn details(
         ]
     };
     let rows: Vec<_> = view.assignments.iter().map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
     table(&[title, "PHASE", "REASON", "SINCE", "SOURCE", "MESSAGE"], &rows)
 }

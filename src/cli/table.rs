@@ -20,6 +20,13 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     lines.collect()
 }
 
+/// `1 host`, `2 hosts`.
+#[must_use]
+pub(super) fn counted(count: impl std::fmt::Display, what: &str) -> String {
+    let count = count.to_string();
+    format!("{count} {what}{}", if count == "1" { "" } else { "s" })
+}
+
 /// How long ago: `5s`, `12m`, `3h`, `8d`.
 #[must_use]
 pub(super) fn age(since: Timestamp, now: Timestamp) -> String {

@@ -26,8 +26,12 @@ Examples:
   titan trace 4f2a9c1 --wait             wait until it is deployed, failed or held
   titan trace main~3 --output json
 
-Exit codes: 0 deployed everywhere; 4 not yet, or the time to wait ran out; 5 failed, stalled or held;
-6 delivered by Flux or Argo CD, which tell titan nothing; 1 there is no such commit.")]
+Exit codes:
+  0  deployed everywhere
+  1  there is no such commit
+  4  not yet, or the time to wait ran out
+  5  failed, stalled or held
+  6  in Git for Flux or Argo CD, which tell titan nothing; the rest is deployed")]
 pub(super) struct Args {
     /// A commit of the config branch: an id, a branch, `main~2`
     revision: String,

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::context::Context;
 use super::diagnostics;
 use super::exit::{Exit, Failure};
+use super::table::counted;
 use crate::change::check;
 use crate::git::{Repository, directory_files};
 use crate::model::SourceFile;
@@ -53,7 +54,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         let fleet = &parsed.fleet;
         let (hosts, deployments) = (fleet.hosts.len(), fleet.deployments.len());
         context.output.print(&if found.is_empty() {
-            format!("{what}: fine ({hosts} hosts, {deployments} deployments)\n")
+            format!(
+                "{what}: fine ({}, {})\n",
+                counted(hosts, "host"),
+                counted(deployments, "deployment")
+            )
         } else {
             format!("{what}: {}\n", diagnostics::summary(found))
         })?;

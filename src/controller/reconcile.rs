@@ -78,14 +78,13 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         return Err(GitError::Shallow { path: git.git_dir().to_owned() });
     }
     let settings = settings_at(git, head)?;
-    let FleetSpec { branches, limits, .. } = settings.clone();
-    repository.adopt(&limits);
-    let before = git.branch(&branches.rendered)?;
+    repository.adopt(&settings.limits);
+    let before = git.branch(&settings.branches.rendered)?;
     let mut rendered = publish::read(git, before)?;
 
     let mut commits = Vec::new();
     let mut step = None;
-    for revision in backlog(repository, &rendered, head, limits.backlog)? {
+    for revision in backlog(repository, &rendered, head, settings.limits.backlog)? {
         let done = render_commit(repository, &rendered, revision)?;
         if let Published::Committed(commit) = &done.published {
             rendered = publish::read(git, Some(commit.revision))?;
@@ -99,7 +98,8 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         step = Some(done);
     }
     if let Some(new) = rendered.revision.filter(|_| !commits.is_empty()) {
-        let update = RefUpdate { branch: branches.rendered, expected: before, new };
+        let update =
+            RefUpdate { branch: settings.branches.rendered.clone(), expected: before, new };
         repository.publish(&[update])?;
     }
     let mut step = step.expect("the backlog holds at least the head");

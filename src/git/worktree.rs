@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lock::{self, Lock};
+use super::process::Git;
 use super::{GitError, Repository, Signature};
 use crate::model::{Recovery, RepoPath, Revision, Timestamp};
 
@@ -105,6 +106,24 @@ impl Repository {
         run(&mut command, arguments[0])
     }
 }
+
+impl Repository {
+    /// What differs between two commits, as a coloured patch for people.
+    ///
+    /// # Errors
+    /// Failures of `git`.
+    pub fn patch(&self, from: Option<Revision>, to: Revision) -> Result<String, GitError> {
+        // Git knows its id in every repository.
+        const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+        let from = from.map_or_else(|| EMPTY_TREE.to_owned(), |from| from.to_string());
+        let options = ["--no-ext-diff", "--no-textconv", "--no-renames", "--color=always"];
+        let options = options.into_iter().map(str::to_owned).chain([from, to.to_string()]);
+        Ok(Git::new(Some(self.git_dir()), "diff", PATIENCE).run(options, [""; 0])??)
+    }
+}
+
+/// Longest time of a call that only reads.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `git` as the user runs it: a checkout is theirs, so their configuration holds.
 fn git(folder: &Path) -> Command {

@@ -1,6 +1,12 @@
 //! Fleet + current assignments → everything that would run where. The other L1 stages in one step,
 //! for all who need the result: a reconcile pass, `titan render`, `titan validate`, a change that is
 //! checked before it is committed.
+//!
+//! ```text
+//!  Fleet ───┬─▶ schedule ─▶ Schedule ─┐
+//!  current ─┘                         ├─▶ render, pair by pair ─▶ Manifests, or held with a diagnostic
+//!  Fleet ─────────────────────────────┘
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

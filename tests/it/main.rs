@@ -7,5 +7,6 @@ mod cli;
 mod examples;
 mod git;
 mod observe;
+mod readme;
 mod scenario;
 mod schemas;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{LabelArgs, MessageArg, ValueArgs};
+use super::{CommitArgs, LabelArgs, ValueArgs};
 use crate::change::{Edit, Scaffold, object};
 use crate::cli::context::{Config, Context};
 use crate::cli::exit::Exit;
@@ -11,9 +11,10 @@ use crate::model::{Content, Name, ObjectKind, ObjectRef, WorkloadRef};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
-  titan create deployment prod --workload temperature-sensor --template device-service --target tim-pi
-  titan create deployment prod --workload iot/camera --target cameras --replicas 2 --spread region \\
-      --value image=ghcr.io/x/camera:1.4.2")]
+  titan create deployment prod --workload temperature-sensor \\
+      --template device-service --target tim-pi
+  titan create deployment prod --workload iot/camera --target cameras \\
+      --replicas 2 --spread region --value image=registry.example/camera:1.4.2")]
 pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
@@ -40,7 +41,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     workspace: WorkspaceArg,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         .field("spread", args.spread.clone())
         .field("values", args.values.get()?);
     let more = shared_target(&config, &workload.workspace, &target);
-    super::scaffold(context, &config.repository, &scaffold, more, &args.message)
+    super::scaffold(context, &config.repository, &scaffold, more, &args.commit)
 }
 
 /// The workload, in the workspace that was given, or in the only one that has it.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use super::{LabelArgs, MessageArg, ValueArgs};
+use super::{CommitArgs, LabelArgs, ValueArgs};
 use crate::change::{Edit, Scaffold, object};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long)]
     cordoned: bool,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -67,5 +67,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     };
     let repository = context.open()?;
     let edit = Edit::Create { object: object.clone(), path, text: scaffold.text() };
-    super::create(context, &repository, &object, vec![edit], &args.message)
+    super::create(context, &repository, &object, vec![edit], &args.commit)
 }

@@ -15,24 +15,29 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::{selector, told};
 use crate::change::edit::{FieldEdit, assign, read};
-use crate::change::{Edit, Scaffold, object};
+use crate::change::{Edit, Mode, Scaffold, object};
 use crate::git::FleetRepository;
 use crate::model::{Labels, ObjectRef};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Something that accepts workloads: a cluster, a Docker machine, a device
+    #[command(visible_alias = "ho")]
     Host(host::Args),
     /// A tenant: owns workloads, targets and deployments
     #[command(visible_alias = "ws")]
     Workspace(workspace::Args),
     /// A directory of files, filled with values for each deployment on each host
+    #[command(visible_alias = "tpl")]
     Template(template::Args),
     /// A named selector of hosts
+    #[command(visible_alias = "tg")]
     Target(target::Args),
     /// An app: a set of resources deployed as a unit
+    #[command(visible_alias = "wl")]
     Workload(workload::Args),
     /// One instance of a workload, with its template, target and values
+    #[command(visible_alias = "dep")]
     Deployment(deployment::Args),
 }
 
@@ -64,7 +69,7 @@ impl LabelArgs {
 /// `--value` and `--values-file`.
 #[derive(Debug, Clone, ClapArgs)]
 struct ValueArgs {
-    /// One value, such as `image=ghcr.io/x/y:1.2` or `log.level=debug`
+    /// One value, such as `image=registry.example/x:1.2` or `log.level=debug`
     #[arg(long = "value", value_name = "KEY=VALUE")]
     values: Vec<String>,
     /// A YAML file of values; `--value` wins
@@ -100,17 +105,24 @@ pub(crate) fn values_file(file: &std::path::Path) -> Result<Value> {
     }
 }
 
-/// `-m`.
+/// How the change is committed, or whether at all.
 #[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct MessageArg {
+pub(crate) struct CommitArgs {
     /// Message of the commit
     #[arg(long, short, value_name = "TEXT")]
-    pub(crate) message: Option<String>,
+    message: Option<String>,
+    /// Commit nothing: show the change, and what it would change on which hosts
+    #[arg(long)]
+    dry_run: bool,
 }
 
-impl MessageArg {
-    pub(crate) fn or(&self, default: String) -> String {
+impl CommitArgs {
+    pub(crate) fn message(&self, default: String) -> String {
         self.message.clone().unwrap_or(default)
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        if self.dry_run { Mode::DryRun } else { Mode::Commit }
     }
 }
 
@@ -120,12 +132,12 @@ fn scaffold(
     repository: &FleetRepository,
     scaffold: &Scaffold,
     mut edits: Vec<Edit>,
-    message: &MessageArg,
+    commit: &CommitArgs,
 ) -> Result<Exit> {
     let object = &scaffold.object;
     let path = object::path(object);
     edits.push(Edit::Create { object: object.clone(), path, text: scaffold.text() });
-    create(context, repository, object, edits, message)
+    create(context, repository, object, edits, commit)
 }
 
 /// Commits the edits that make a new object, and says so.
@@ -134,9 +146,10 @@ fn create(
     repository: &FleetRepository,
     made: &ObjectRef,
     edits: Vec<Edit>,
-    message: &MessageArg,
+    commit: &CommitArgs,
 ) -> Result<Exit> {
-    let proposed = context.commit(repository, &edits, &message.or(format!("create {made}")))?;
+    let message = commit.message(format!("create {made}"));
+    let proposed = context.propose(repository, &edits, &message, commit.mode())?;
     let by_the_way = edits.iter().filter_map(|edit| match edit {
         Edit::Ensure { object, .. } if object != made => Some(object),
         _ => None,

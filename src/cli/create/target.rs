@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::MessageArg;
+use super::CommitArgs;
 use crate::change::Scaffold;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     workspace: WorkspaceArg,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -46,5 +46,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     }
     let target = names::target(args.workspace.or_default()?, args.name.get()?);
     let scaffold = Scaffold::new(target).field("selector", Some(serde_json::to_value(&selector)?));
-    super::scaffold(context, &context.open()?, &scaffold, Vec::new(), &args.message)
+    super::scaffold(context, &context.open()?, &scaffold, Vec::new(), &args.commit)
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use walkdir::WalkDir;
 
-use super::MessageArg;
+use super::CommitArgs;
 use crate::change::{Edit, Scaffold, object};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -17,7 +17,7 @@ use crate::model::{API_VERSION, Limits, ObjectRef, RepoPath};
 #[command(
     after_help = "Files that end in `.tera` are rendered and lose the ending, others are copied; names that start
 with `_` are partials. A `template.yaml` of kind Template in the folder becomes the template's own
-file, and its `files/` the files.
+file. Without `--workspace` every workspace may use the template.
 
 Examples:
   titan create template device-service -f ./device-service
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     workspace: WorkspaceArg,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -53,27 +53,47 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         None => Vec::new(),
     };
     if files.is_empty() && args.extends.is_none() {
-        return Err(Failure::usage("the template has no files")
-            .hint("give their folder with `-f DIR`, or a template to build on with `--extends`")
-            .into());
+        return Err(empty(args).into());
     }
     let own = files.iter().position(|(path, bytes)| is_own(path, bytes));
-    let text = own.map(|index| files.swap_remove(index).1);
+    let text = own.map(|index| files.remove(index).1);
+    if text.is_some() && (args.extends.is_some() || !args.defaults.is_empty()) {
+        return Err(Failure::usage("the folder has a `template.yaml` of its own")
+            .hint("write there what `--extends` and `--default` would say")
+            .into());
+    }
     let mut edits = Vec::new();
     if args.replace {
         edits.push(Edit::Clear { path: folder.join("files")? });
     }
     edits.push(definition(args, &object, text)?);
-    let nested = own.is_some();
+    let nested = own.is_some() && nested(&files)?;
     for (path, bytes) in files {
-        let path = if nested {
-            folder.join(path.as_str())?
-        } else {
-            folder.join(&format!("files/{path}"))?
-        };
-        edits.push(Edit::Put { path, bytes });
+        let path = if nested { path.to_string() } else { format!("files/{path}") };
+        edits.push(Edit::Put { path: folder.join(&path)?, bytes });
     }
-    super::create(context, &context.open()?, &object, edits, &args.message)
+    super::create(context, &context.open()?, &object, edits, &args.commit)
+}
+
+/// Whether the files lie in `files/`, as they do in a fleet, beside a `template.yaml`.
+fn nested(files: &[(RepoPath, Vec<u8>)]) -> Result<bool, Failure> {
+    let mut beside = files.iter().filter(|(path, _)| !path.as_str().starts_with("files/"));
+    let count = beside.clone().count();
+    match beside.next() {
+        Some((path, _)) if count < files.len() => {
+            Err(Failure::no(format!("`{path}` lies beside `files/`: is it one of the files?"))
+                .hint("move it into `files/`, or away"))
+        }
+        beside => Ok(beside.is_none()),
+    }
+}
+
+fn empty(args: &Args) -> Failure {
+    match &args.file {
+        Some(dir) => Failure::no(format!("`{}` holds no files", dir.display())),
+        None => Failure::usage("the template has no files")
+            .hint("give their folder with `-f DIR`, or a template to build on with `--extends`"),
+    }
 }
 
 /// The edit for `template.yaml`.
@@ -111,7 +131,7 @@ fn read(dir: &Path) -> Result<Vec<(RepoPath, Vec<u8>)>> {
     }
     let limit = Limits::default().blob_size;
     let mut files = Vec::new();
-    let walk = WalkDir::new(dir).sort_by_file_name().into_iter();
+    let walk = WalkDir::new(dir).min_depth(1).sort_by_file_name().into_iter();
     for entry in walk.filter_entry(|entry| entry.file_name() != ".git") {
         let entry = entry.with_context(|| format!("cannot read `{}`", dir.display()))?;
         let shown = entry.path().display();

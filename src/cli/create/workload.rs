@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{LabelArgs, MessageArg, ValueArgs};
+use super::{CommitArgs, LabelArgs, ValueArgs};
 use crate::change::{Edit, Scaffold};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -11,7 +11,10 @@ use crate::model::{Name, ObjectRef};
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:
-  titan create workload temperature-sensor --repo https://github.com/timfpark/temp-sensor --workspace iot")]
+  titan create workload temperature-sensor --workspace iot \\
+      --repo https://github.com/timfpark/temp-sensor
+
+A workspace that does not exist is created with it.")]
 pub(crate) struct Args {
     #[command(flatten)]
     name: NameArgs,
@@ -29,7 +32,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     workspace: WorkspaceArg,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -45,5 +48,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         let object = ObjectRef::Workspace(workspace);
         more.push(Edit::Ensure { text: Scaffold::new(object.clone()).text(), object });
     }
-    super::scaffold(context, &context.open()?, &scaffold, more, &args.message)
+    super::scaffold(context, &context.open()?, &scaffold, more, &args.commit)
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{LabelArgs, MessageArg, ValueArgs};
+use super::{CommitArgs, LabelArgs, ValueArgs};
 use crate::change::Scaffold;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     values: ValueArgs,
     #[command(flatten)]
-    message: MessageArg,
+    commit: CommitArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -35,5 +35,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         .labels(args.labels.get()?)
         .field("hosts", hosts)
         .field("values", args.values.get()?);
-    super::scaffold(context, &context.open()?, &scaffold, Vec::new(), &args.message)
+    super::scaffold(context, &context.open()?, &scaffold, Vec::new(), &args.commit)
 }

@@ -17,8 +17,9 @@ use super::exit::Exit;
 use stage::Stage;
 use world::World;
 
-/// Run the whole system on this machine: watch a commit arrive, a broken one held, its fix, and the proof in Git
+/// Run the whole system on this machine, commit to deploy
 ///
+/// Shows a commit that arrives, a broken one that is held, its fix, and the proof in Git.
 /// Makes a bare config repository from the retail example, starts a controller and an agent for each of its
 /// 12 hosts (directories, here), and tells the story of a few commits. Needs nothing but git. Cleans up.
 #[derive(Debug, ClapArgs)]

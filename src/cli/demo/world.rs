@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use include_dir::{Dir, include_dir};
 
+use crate::cli::exit::Failure;
 use crate::git::{CommitDraft, CommitInfo, Repository, Signature, TreeEdit};
 use crate::model::{DeploymentRef, Name, Phase, RepoPath, Revision, Timestamp};
 use crate::observe::view::{Scope, StatusView};
@@ -34,7 +35,9 @@ impl World {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make `{}`", folder.display()))?;
         let empty = fs::read_dir(folder)?.next().is_none();
-        ensure!(empty, "`{}` is not empty", folder.display());
+        if !empty {
+            return Err(Failure::no(format!("`{}` is not empty", folder.display())).into());
+        }
         let fleet = folder.join("fleet.git");
         let git = Repository::create_bare(&fleet, "main")?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();

@@ -106,6 +106,85 @@ fn a_change_that_breaks_something_is_refused() {
     assert_eq!(world.git(&["diff", "--stat", head.trim_end(), "HEAD", "--", "templates"]), "");
 }
 
+/// Plain files beside a definition are the template's files.
+#[test]
+fn a_definition_may_lie_beside_the_files() {
+    let world = World::checkout();
+    world.write("../t/template.yaml", "apiVersion: titan.dev/v1\nkind: Template\nspec: {}\n");
+    world.write("../t/sub/a.txt", "x\n");
+    world.write("../t/_part.tera", "x\n");
+    world.run("create template t -f ../t --default a=1").code(2).says("of its own");
+    // A link to the folder itself is only another name for it.
+    std::os::unix::fs::symlink("t", world.path("../link")).expect("a link");
+    world.run("create template t -f ../link").fine();
+    let files = world.git(&["ls-files", "templates/t"]);
+    insta::assert_snapshot!(files, @r"
+    templates/t/files/_part.tera
+    templates/t/files/sub/a.txt
+    templates/t/template.yaml
+    ");
+    assert!(world.read("templates/t/template.yaml").contains("spec: {}"));
+}
+
+#[test]
+fn a_dry_run_shows_everything_and_changes_nothing() {
+    let world = World::shop();
+    let refs = world.git(&["show-ref"]);
+    let set = world.run("set deployment till/prod spec.values.size=3 --dry-run").fine();
+    let set = set.says("dry run: nothing was committed; 2 assignments would change");
+    assert!(set.out.contains("\n-spec: {target: all, values: {size: 2}}\n"), "{}", set.out);
+    assert!(set.out.contains("\n+spec: {target: all, values: {size: 3}}\n"), "{}", set.out);
+    assert!(
+        set.out.ends_with("\n\nchange  stores/till/prod@austin\nchange  stores/till/prod@berlin\n")
+    );
+    let labels = "--labels platform=docker,ring=early --runtime docker";
+    let host = world.run(&format!("create host lyon {labels} --dry-run")).fine();
+    assert!(host.out.ends_with("\nadd     stores/till/prod@lyon\n"), "{}", host.out);
+    let gone = world.run("delete deployment till/prod --dry-run -o json").fine().json();
+    let expected = serde_json::json!({
+        "stores/till/prod@austin": "remove", "stores/till/prod@berlin": "remove",
+    });
+    assert_eq!((&gone["assignments"], &gone["dryRun"]), (&expected, &true.into()));
+    world.run("set deployment till/prod spec.target=none --dry-run").code(1).says("ref/unknown");
+    world.run("set deployment till/prod spec.values.size=2 --dry-run").fine();
+    assert_eq!(world.git(&["show-ref"]), refs);
+    assert_eq!(world.git(&["status", "--porcelain"]), "");
+}
+
+/// What a CI job does after a merge; several may run at once, and people go on pushing.
+#[test]
+fn jobs_reconcile_a_remote_without_a_checkout() {
+    let world = World::bare();
+    let url = format!("file://{}", world.path("fleet.git").display());
+    world.run("init").fine();
+    world.run("create host a").fine();
+    let start = |cache: &str, arguments: &[&str]| {
+        let mut command = world.command(&[&["--fleet", &url], arguments].concat());
+        command.env("TITAN_CACHE", world.path(cache));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().expect("titan runs")
+    };
+    let running: Vec<_> = (0..4)
+        .map(|n| match n {
+            3 => start("people", &["create", "host", "b"]),
+            n => start(&format!("job-{n}"), &["reconcile"]),
+        })
+        .collect();
+    for child in running {
+        Done::of(child.wait_with_output().expect("titan ends")).fine();
+    }
+    let last = start("job-0", &["reconcile"]).wait_with_output().expect("titan ends");
+    Done::of(last).fine();
+    let sources = "--format=%(trailers:key=Titan-Source-Commit,valueonly,separator=)";
+    let sources = world.git_fleet(&["log", "--reverse", sources, "titan/rendered"]);
+    let main = world.git_fleet(&["rev-list", "--reverse", "main"]);
+    let rendered: Vec<&str> = sources.lines().collect();
+    assert!(main.ends_with(&format!("{}\n", rendered.join("\n"))), "{main}\n{sources}");
+    let refs = world.git_fleet(&["show-ref"]);
+    Done::of(start("job-1", &["reconcile"]).wait_with_output().expect("titan ends")).fine();
+    assert_eq!(world.git_fleet(&["show-ref"]), refs, "nothing differs, nothing is written");
+}
+
 #[test]
 fn what_was_broken_before_stands_in_nobodys_way() {
     let world = checkout_with_host();
@@ -231,5 +310,13 @@ fn templates_are_read_from_a_folder() {
     world.run("create template u").code(2);
     std::os::unix::fs::symlink("/etc/hostname", world.path("../t/files/link")).expect("a link");
     world.run("create template u -f ../t").code(1).says("git/symlink");
+    std::fs::remove_file(world.path("../t/files/link")).expect("it is there");
+    world.write("../t/README.md", "x\n");
+    world.run("create template u -f ../t").code(1).says("`README.md` lies beside `files/`");
+    std::fs::create_dir(world.path("../empty")).expect("a folder");
+    world.run("create template u -f ../empty").code(1).says("holds no files");
+    let huge = std::fs::File::create(world.path("../empty/huge")).expect("a file");
+    huge.set_len(11 << 20).expect("it may be sparse");
+    world.run("create template u -f ../empty").code(1).says("object/size");
     world.run("create template own --workspace iot --extends t").code(1).says("unknown-workspace");
 }

@@ -1,6 +1,6 @@
 //! Commands that only look, exit codes, and forms of output.
 
-use super::World;
+use super::{Done, World};
 
 #[test]
 fn listings_have_columns_names_and_objects() {
@@ -87,10 +87,61 @@ fn exit_codes_are_those_of_the_list() {
     check("get hosts --fleet file:///nonexistent", 3, "nonexistent");
     check("validate --revision nowhere", 1, "[git/revision] `nowhere` names no commit");
     check("validate /nonexistent", 1, "not a folder");
+    check("agent --host a --runtime directory --dest x --controller http://a.example", 2, "http");
+    check("reconcile --branch none", 1, "branch `none` has no commit yet");
+    check("get assignment nobody", 1, "no assignment");
+    check("get asignments", 2, "did you mean `assignments`?");
+    check("status nobody", 1, "no status of `nobody`");
+    assert_eq!(world.run("status nobody").out, "");
+    assert_eq!(world.run("get fleet -o json").fine().json()["kind"], "Fleet");
     let codes = world.run("help exit-codes").fine().out;
     assert!(codes.contains("\n   3  Git or the network failed"), "{codes}");
     assert!(world.run("help create host").fine().out.contains("--labels"));
     assert!(world.run("--version").fine().out.starts_with("titan "));
+}
+
+#[test]
+fn empty_variables_are_as_good_as_none() {
+    let world = World::shop();
+    let mut command = world.command(&["get", "targets", "-o", "name"]);
+    let command = command.env("TITAN_WORKSPACE", "").env("TITAN_BRANCH", "").env("TITAN_FLEET", "");
+    let done = Done::of(command.output().expect("titan runs")).fine();
+    assert_eq!(done.out, "stores/all\nstores/early\n");
+}
+
+/// Once something was rendered, listings tell how it fares.
+#[test]
+fn phases_stand_where_things_run() {
+    let world = World::shop();
+    let done = world.run("reconcile").fine();
+    assert!(done.out.ends_with(": 3 assignments on 2 hosts\n"), "{}", done.out);
+    insta::assert_snapshot!(world.run("get assignments").fine().out, @r"
+    WORKSPACE   WORKLOAD   DEPLOYMENT   HOST     PHASE
+    stores      till       next         berlin   Pending
+    stores      till       prod         austin   Pending
+    stores      till       prod         berlin   Pending
+    ");
+    let one = world.run("get assignment till/prod@austin -o json").fine().json();
+    assert_eq!(one["phase"], "Pending");
+    let host = world.run("describe host austin").fine().out;
+    assert!(host.contains("\nConnection:  Never\n"), "{host}");
+    assert!(host.contains("  stores/till/prod: Pending (tree "), "{host}");
+    let deployment = world.run("describe deployment till/prod").fine().out;
+    assert!(deployment.contains(" austin: Pending (tree "), "{deployment}");
+    let status = world.run("status").fine().out;
+    assert!(status.contains("\nhosts        3 (3 never reported)\n"), "{status}");
+}
+
+#[test]
+fn completions_are_scripts() {
+    let world = World::checkout();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = world.run(&format!("completions {shell}")).fine().out;
+        assert!(script.contains("reconcile") && script.contains("titan"), "{shell}");
+    }
+    world.write("titan.bash", &world.run("completions bash").fine().out);
+    let check = std::process::Command::new("bash").arg("-n").arg(world.path("titan.bash")).status();
+    assert!(check.expect("bash runs").success());
 }
 
 #[test]
