@@ -121,6 +121,16 @@ struct Inside<'a> {
     names: &'a [Name],
 }
 
+impl Inside<'_> {
+    /// The assignment whose folder this is, three names below the host's.
+    fn assignment(self) -> Option<AssignmentRef> {
+        let [workspace, workload, name] = self.names else { return None };
+        let (workspace, workload, name) = (workspace.clone(), workload.clone(), name.clone());
+        let deployment = DeploymentRef { workspace, workload, name };
+        Some(AssignmentRef { deployment, host: self.host.clone() })
+    }
+}
+
 type Found = BTreeMap<AssignmentRef, (RepoPath, TreeId)>;
 
 struct Diff<'a> {
@@ -141,21 +151,11 @@ impl Diff<'_> {
         if before == after {
             return Ok(());
         }
-        if let Some(Inside { folder, host, names: [workspace, workload, name] }) = inside {
-            let deployment = DeploymentRef {
-                workspace: workspace.clone(),
-                workload: workload.clone(),
-                name: name.clone(),
-            };
-            let assignment = AssignmentRef { deployment, host: host.clone() };
-            if let Ok(folder) = RepoPath::new(folder) {
-                if let Some(tree) = before {
-                    self.removed.insert(assignment.clone(), (folder.clone(), tree));
-                }
-                if let Some(tree) = after {
-                    self.added.insert(assignment, (folder, tree));
-                }
-            }
+        if let Some(assignment) = inside.and_then(Inside::assignment) {
+            let folder = inside.and_then(|inside| RepoPath::new(inside.folder).ok());
+            let at = |tree: Option<TreeId>| folder.clone().zip(tree);
+            self.removed.extend(at(before).map(|found| (assignment.clone(), found)));
+            self.added.extend(at(after).map(|found| (assignment, found)));
             return Ok(());
         }
         let (before, after) = (self.entries(before)?, self.entries(after)?);

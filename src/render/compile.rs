@@ -11,7 +11,7 @@ use super::fuel::Fuel;
 use super::nesting;
 use super::source::{Refused, Source};
 use crate::model::fleet::TemplateFile;
-use crate::model::{Diagnostic, Limits, RepoPath, Template};
+use crate::model::{Diagnostic, Limits, PathError, RepoPath, Template};
 
 /// The suffix of files that Tera renders; their output loses it.
 const SUFFIX: &str = ".tera";
@@ -143,11 +143,7 @@ fn outputs(
         let target = match RepoPath::new(target) {
             Ok(target) => target,
             Err(error) => {
-                let message =
-                    format!("`{}` is no path for a manifest: {error}", target.escape_default());
-                problems.push(
-                    Diagnostic::error("render/path", message).at(&file.path).fix("rename the file"),
-                );
+                problems.push(no_path(target, &error, file));
                 continue;
             }
         };
@@ -175,6 +171,11 @@ fn outputs(
         problems.push(Diagnostic::error("render/files", message).at(&template.path));
     }
     outputs
+}
+
+fn no_path(target: &str, error: &PathError, file: &TemplateFile) -> Diagnostic {
+    let message = format!("`{}` is no path for a manifest: {error}", target.escape_default());
+    Diagnostic::error("render/path", message).at(&file.path).fix("rename the file")
 }
 
 /// The file that already lies at `target`, or where `target` needs a folder. Folders come after the

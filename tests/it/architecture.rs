@@ -46,7 +46,7 @@ const OWNERS: [(&str, &[&str]); 31] = [
     ("getrandom", &["git", "change", "agent", "cli"]),
     ("rustix", &["git", "deliver", "cli"]),
     ("tokio", &["git", "deliver", "observe", "controller", "agent", "api", "cli"]),
-    ("tracing", &["deliver", "controller", "agent", "api", "cli"]),
+    ("tracing", &["git", "deliver", "controller", "agent", "api", "cli"]),
     (
         "serde_json",
         &[
