@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::output::Output;
+use crate::agent::AgentError;
 use crate::change::ChangeError;
 use crate::deliver::DeliverError;
 use crate::git::GitError;
@@ -149,10 +150,10 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         if let Some(git) = cause.downcast_ref::<GitError>() {
             return judge_git(git);
         }
-        // The agent's folder: in use, not writable, no folder at all.
-        let folder = cause.downcast_ref::<DeliverError>();
-        if folder.is_some_and(|error| !matches!(error, DeliverError::Interrupted)) {
-            return (Exit::No, None);
+        // The agent's folder (in use, not writable, no folder at all) or the controller's address.
+        match cause.downcast_ref::<AgentError>() {
+            None | Some(AgentError::Deliver(DeliverError::Interrupted)) => {}
+            Some(_) => return (Exit::No, None),
         }
         if cause.downcast_ref::<io::Error>().is_some() {
             return (Exit::No, None);

@@ -5,7 +5,7 @@ use std::process::Command;
 use titan::git::{CommitDraft, Repository, Signature, TreeEdit};
 use titan::model::{RepoPath, Revision};
 
-use super::support::ConfigRepo;
+use super::support::{ConfigRepo, eventually};
 
 fn fleet() -> ConfigRepo {
     ConfigRepo::new()
@@ -251,4 +251,21 @@ fn several_changes_at_once_leave_a_clean_checkout() {
     let at = |arguments: &[&str]| git(&repo, &[&["-C", text], arguments].concat());
     assert_eq!(at(&["status", "--porcelain"]), "");
     assert_eq!(at(&["rev-list", "--count", "origin/main..main"]), "12");
+}
+
+#[test]
+fn a_second_agent_in_one_folder_is_told_so() {
+    let mut repo = fleet().deployment("prod", "1", "");
+    repo.commit("first");
+    repo.titan_ok(&["reconcile"]);
+    let folder = repo.destination("a");
+    let folder = folder.to_str().expect("a plain path");
+    let arguments = ["agent", "--host", "a", "--runtime", "directory", "--dest", folder];
+    let _first = repo.spawn("first", &arguments);
+    eventually("the first has the folder", || {
+        std::path::Path::new(folder).join("default/web/prod/a.txt").exists()
+    });
+    let output = repo.titan(&[&arguments[..], &["--once"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in use by another agent"));
 }
