@@ -149,6 +149,9 @@ fn attempt(
     options: &Options,
 ) -> Result<Proposed, ChangeError> {
     let repository = &fleet.repository;
+    let checked_out = repository.worktree().is_some()
+        && repository.head_branch()?.as_deref() == Some(fleet.branch.as_str());
+    let _held = if checked_out { repository.hold_worktree()? } else { None };
     let head = repository.branch(&fleet.branch)?;
     let base = head.map(|head| repository.commit(head)).transpose()?.map(|commit| commit.tree);
     let objects = repository.begin();
@@ -163,8 +166,6 @@ fn attempt(
         let revision = head.unwrap_or(Revision::NONE);
         return Ok(Proposed { revision, base: head, landed: false, changed });
     }
-    let checked_out = repository.worktree().is_some()
-        && repository.head_branch()?.as_deref() == Some(fleet.branch.as_str());
     if checked_out && let Some(path) = repository.uncommitted(&changed)?.into_iter().next() {
         return Err(ChangeError::Dirty { path });
     }

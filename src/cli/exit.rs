@@ -5,7 +5,9 @@ use std::io;
 use std::process::ExitCode;
 
 use super::output::Output;
+use crate::agent::AgentError;
 use crate::change::ChangeError;
+use crate::deliver::DeliverError;
 use crate::git::GitError;
 use crate::model::Recovery;
 
@@ -147,6 +149,11 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         }
         if let Some(git) = cause.downcast_ref::<GitError>() {
             return judge_git(git);
+        }
+        // The agent's folder (in use, not writable, no folder at all) or the controller's address.
+        match cause.downcast_ref::<AgentError>() {
+            None | Some(AgentError::Deliver(DeliverError::Interrupted)) => {}
+            Some(_) => return (Exit::No, None),
         }
         if cause.downcast_ref::<io::Error>().is_some() {
             return (Exit::No, None);

@@ -193,8 +193,8 @@ pub(super) enum Backlog {
 /// Finds the source commits to render. Those whose objects are those of the commit before are left
 /// out, unless they allow removals. Too long a backlog is rendered as its head alone.
 ///
-/// Without a rendered branch they begin with the first commit: a clone, or a repository whose rendered
-/// branch was deleted, gets the very commits that were made as the changes came, with their
+/// Where nothing was rendered they begin with the first commit: a clone, or a repository whose rendered
+/// branch was deleted or replaced, gets the very commits that were made as the changes came, with their
 /// generations and who stayed where.
 ///
 /// # Errors
@@ -206,9 +206,6 @@ pub(super) fn backlog(
     most: u32,
 ) -> Result<Backlog, GitError> {
     let last = rendered.resume.or(rendered.source);
-    if last.is_none() && rendered.revision.is_some() {
-        return Ok(Backlog::Commits(vec![head]));
-    }
     let limit = most as usize;
     let mut chain = git.first_parents(head, last, limit + 1)?;
     let root = chain.last().copied().unwrap_or(head);

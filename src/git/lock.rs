@@ -15,6 +15,9 @@ const STALE: Duration = Duration::from_secs(2);
 /// Nobody takes so long to write an object.
 const LEFT: Duration = Duration::from_secs(60);
 
+/// How long a lock of a live process is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Time between two looks at a lock.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,6 +42,11 @@ pub(super) enum State {
 impl Lock {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, seen: None }
+    }
+
+    /// Whether anybody holds it.
+    pub(super) fn is_there(&self) -> bool {
+        self.path.symlink_metadata().is_ok()
     }
 
     /// Which file is there now, and for how long at least; `None` when there is none.

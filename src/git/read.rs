@@ -113,6 +113,11 @@ impl Repository {
         &self.shared.git_dir
     }
 
+    /// The directory that holds HEAD and the index: for linked worktrees not the common one.
+    pub(super) fn own_git_dir(&self) -> &Path {
+        self.shared.inner.git_dir()
+    }
+
     /// Whether a part of the history was not cloned.
     #[must_use]
     pub fn is_shallow(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gix::refs::transaction::{LogChange, PreviousValue, RefEdit};
 use gix::refs::{FullName, Target};
@@ -12,9 +12,6 @@ use super::lock::{self, Lock};
 use super::read::commit_object;
 use super::{GitError, Repository};
 use crate::model::Revision;
-
-/// How long a lock of a live process is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a failure that no lock explains is tried again.
 const TRIES: u32 = 3;
@@ -81,7 +78,7 @@ impl Repository {
                         return Err(error);
                     }
                 }
-                lock::State::Held(path) if start.elapsed() > PATIENCE => {
+                lock::State::Held(path) if start.elapsed() > lock::PATIENCE => {
                     return Err(GitError::Locked { path });
                 }
                 lock::State::Held(_) => std::thread::sleep(lock::PAUSE),

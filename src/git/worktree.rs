@@ -1,9 +1,11 @@
 //! A person's checkout: their name, their uncommitted changes, and files that follow a commit.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::lock::{self, Lock};
 use super::process::Git;
 use super::{GitError, Repository, Signature};
 use crate::model::{Recovery, RepoPath, Revision, Timestamp};
@@ -35,9 +37,40 @@ impl Repository {
         for paths in paths.chunks(500) {
             let mut arguments = vec!["checkout", "--quiet", "--no-overlay", &revision, "--"];
             arguments.extend(paths.iter().map(RepoPath::as_str));
-            self.run_in_worktree(&arguments)?;
+            self.run_with_index(&arguments)?;
         }
         Ok(())
+    }
+
+    /// Keeps other titans out of the worktree while the result lives. Two of them that move the branch
+    /// and then bring the files to it would leave the files where the slower one was.
+    ///
+    /// # Errors
+    /// [`GitError::Io`].
+    pub fn hold_worktree(&self) -> Result<Option<File>, GitError> {
+        let Some(folder) = self.worktree() else { return Ok(None) };
+        let held = File::open(folder).and_then(|file| file.lock().map(|()| file));
+        held.map(Some).map_err(|source| GitError::io("lock", folder, source))
+    }
+
+    /// As [`Repository::run_in_worktree`]; waits for others to leave the index, and clears the lock of
+    /// a dead process.
+    fn run_with_index(&self, arguments: &[&str]) -> Result<String, GitError> {
+        let start = Instant::now();
+        let mut locks = [Lock::new(self.own_git_dir().join("index.lock"))];
+        loop {
+            let found = locks[0].is_there();
+            let outcome = self.run_in_worktree(arguments);
+            let Err(error) = outcome else { return outcome };
+            let state = lock::clear(self, &mut locks)?;
+            let held = matches!(state, lock::State::Held(_));
+            if start.elapsed() > lock::PATIENCE || !(found || held) {
+                return Err(error);
+            }
+            if held {
+                std::thread::sleep(lock::PAUSE);
+            }
+        }
     }
 
     /// Who makes a commit here, by the user's own Git configuration and environment; `titan` where

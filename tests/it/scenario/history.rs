@@ -5,7 +5,7 @@ use std::process::Command;
 use titan::git::{CommitDraft, Repository, Signature, TreeEdit};
 use titan::model::{RepoPath, Revision};
 
-use super::support::ConfigRepo;
+use super::support::{ConfigRepo, eventually};
 
 fn fleet() -> ConfigRepo {
     ConfigRepo::new()
@@ -62,6 +62,26 @@ fn a_lost_rendered_branch_comes_back_commit_by_commit() {
     git(&repo, &["update-ref", "-d", "refs/heads/titan/rendered"]);
     repo.titan_ok(&["reconcile"]);
     assert_eq!(repo.head("titan/rendered"), before);
+}
+
+#[test]
+fn generations_go_on_over_a_foreign_rendered_branch() {
+    let mut repo = fleet();
+    for version in 1..5 {
+        repo.edit_deployment("prod", &version.to_string(), "").commit("a change");
+        repo.titan_ok(&["reconcile"]);
+    }
+    let generation = || {
+        let head = repo.git.commit(repo.head("titan/rendered").expect("it is there"));
+        let text = head.expect("it reads").trailer("Titan-Generation").map(str::to_owned);
+        text.expect("it is stated").parse::<u64>().expect("a number")
+    };
+    let before = generation();
+    // Agents refuse a generation below one that they saw.
+    git(&repo, &["update-ref", "refs/heads/titan/rendered", "main"]);
+    repo.titan_ok(&["reconcile"]);
+    assert!(generation() >= before, "{} after {before}", generation());
+    assert!(!repo.tree("titan/rendered").contains("hosts/a.yaml"));
 }
 
 #[test]
@@ -201,4 +221,51 @@ fn a_commit_by_nobody_stops_none_after_it() {
     let host = if repo.tree("titan/rendered").contains("hosts/a/default") { "a" } else { "b" };
     let file = repo.read("titan/rendered", &format!("hosts/{host}/default/web/prod/sub/b.txt"));
     assert_eq!(file.as_deref(), Some("3\n"));
+}
+
+#[test]
+fn several_changes_at_once_leave_a_clean_checkout() {
+    let mut repo = fleet();
+    repo.commit("first");
+    let checkout = repo.folder.path().join("checkout");
+    let text = checkout.to_str().expect("a plain path");
+    git(&repo, &["clone", "--quiet", ".", text]);
+    // Of a git that died.
+    let lock = std::fs::File::create(checkout.join(".git/index.lock")).expect("it is made");
+    let made = lock.metadata().and_then(|data| data.modified()).expect("a new file has a time");
+    lock.set_modified(made - std::time::Duration::from_secs(3)).expect("its time is set");
+    drop(lock);
+    for round in 0..3 {
+        let fields: Vec<String> = (0..4).map(|n| format!("spec.values.k{n}={round}")).collect();
+        let all: Vec<_> = fields
+            .iter()
+            .map(|field| {
+                let mut set = repo.command(&["set", "deployment", "web/prod", field]);
+                set.args(["--fleet", text]).spawn().expect("titan starts")
+            })
+            .collect();
+        for mut set in all {
+            assert!(set.wait().expect("it ends").success());
+        }
+    }
+    let at = |arguments: &[&str]| git(&repo, &[&["-C", text], arguments].concat());
+    assert_eq!(at(&["status", "--porcelain"]), "");
+    assert_eq!(at(&["rev-list", "--count", "origin/main..main"]), "12");
+}
+
+#[test]
+fn a_second_agent_in_one_folder_is_told_so() {
+    let mut repo = fleet().deployment("prod", "1", "");
+    repo.commit("first");
+    repo.titan_ok(&["reconcile"]);
+    let folder = repo.destination("a");
+    let folder = folder.to_str().expect("a plain path");
+    let arguments = ["agent", "--host", "a", "--runtime", "directory", "--dest", folder];
+    let _first = repo.spawn("first", &arguments);
+    eventually("the first has the folder", || {
+        std::path::Path::new(folder).join("default/web/prod/a.txt").exists()
+    });
+    let output = repo.titan(&[&arguments[..], &["--once"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in use by another agent"));
 }
