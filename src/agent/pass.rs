@@ -259,7 +259,7 @@ impl<R: Runtime> Agent<R> {
                 let report = view::removed(deployment, desired);
                 self.memory.removed.insert(deployment.clone(), report);
             }
-            tracing::info!(%deployment, ?change, "done");
+            tracing::info!(%deployment, "{}", change.done());
         }
         match done.hook {
             Some(Err(error)) => {

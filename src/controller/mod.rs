@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use crate::git::{self, FleetRepository};
 use crate::observe::{Snapshot, Submission};
@@ -53,6 +53,9 @@ enum Event {
 /// How long after the first sign of a moved ref a pass starts: the signs come in bunches.
 const SETTLE: Duration = Duration::from_millis(10);
 
+/// So much later than planned, and this process was stopped or the machine asleep.
+const LATE: Duration = Duration::from_secs(2);
+
 /// Runs until `shutdown`; then what is known is written once more. Faults are logged and tried again.
 pub async fn run(
     config: Config,
@@ -72,6 +75,7 @@ pub async fn run(
     };
     loop {
         let (look, due) = (state.next_look(), state.next_due());
+        let latest = look.min(due).max(Instant::now()) + LATE;
         let event = tokio::select! {
             () = &mut shutdown => Event::Shutdown,
             result = state.pass_ended() => Event::Passed(result),
@@ -84,6 +88,9 @@ pub async fn run(
             Some(submission) = submissions.recv() => Event::Report(submission),
             () = sleep_until(due) => Event::Due,
         };
+        if Instant::now() > latest {
+            state.overslept();
+        }
         match event {
             Event::Look => state.look(),
             Event::Report(submission) => state.report(submission),

@@ -181,6 +181,11 @@ impl State {
         let _ = submission.reply.send(answer);
     }
 
+    /// Nobody listened to the hosts for a while.
+    pub(super) fn overslept(&mut self) {
+        self.ledger.excuse(Timestamp::now());
+    }
+
     /// Lets time do its work, and writes what is due.
     pub(super) async fn settle(&mut self) {
         self.ledger.tick(Timestamp::now());

@@ -47,6 +47,17 @@ impl Change {
             Self::Apply { deployment, .. } | Self::Remove { deployment } => deployment,
         }
     }
+
+    /// What was done, in a word, for the log.
+    #[must_use]
+    pub fn done(&self) -> &'static str {
+        match self {
+            Self::Apply { cause: Cause::Changed, .. } => "applied",
+            Self::Apply { cause: Cause::Resumed, .. } => "applied, after a break",
+            Self::Apply { cause: Cause::Drifted, .. } => "healed",
+            Self::Remove { .. } => "removed",
+        }
+    }
 }
 
 /// What to do so that the host is as desired: first what is applied, then what is removed, each in

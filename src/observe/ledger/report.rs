@@ -66,6 +66,18 @@ impl Ledger {
         }
     }
 
+    /// This process was stopped, or too busy to listen, until `now`: silence up to here proves nothing.
+    pub fn excuse(&mut self, now: Timestamp) {
+        let now = millis(now);
+        for entry in self.hosts.values_mut() {
+            if let Some((at, _)) = &mut entry.heard {
+                *at = now;
+            }
+        }
+        let watched: Vec<Name> = self.silences.iter().map(|(_, host)| host.clone()).collect();
+        watched.iter().for_each(|host| self.watch(host));
+    }
+
     /// When [`Ledger::tick`] has something to do next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {

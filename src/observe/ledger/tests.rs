@@ -265,6 +265,19 @@ fn silence_is_noticed_and_ends_with_a_full_report() {
     assert_eq!(story.phase(A), Some(Deployed));
 }
 
+/// A controller that was stopped has not listened; a host is silent only when somebody did.
+#[test]
+fn silence_while_nobody_listened_proves_nothing() {
+    let mut story = two_hosts();
+    story.hears("a", true, &[(PROD, Deployed, 1)], 11);
+    story.ledger.excuse(at(500));
+    assert_eq!(story.ledger.next_deadline(), Some(at(530)), "three intervals from now on");
+    story.ledger.tick(at(529));
+    assert_eq!(story.connection("a"), Some(Connection::Online));
+    story.ledger.tick(at(530));
+    assert_eq!(story.connection("a"), Some(Connection::Offline));
+}
+
 #[test]
 fn what_takes_too_long_is_stalled() {
     let mut story = two_hosts();
