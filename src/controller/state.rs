@@ -31,6 +31,8 @@ pub(super) struct State {
     /// Where the branches were after the last pass.
     seen: Option<Heads>,
     pass: Option<JoinHandle<PassResult>>,
+    /// Reports that are ahead of the pass that is under way.
+    waiting: Vec<Submission>,
     /// A sign came while a pass was under way.
     look_again: bool,
     next_look: Instant,
@@ -48,6 +50,9 @@ pub(super) struct State {
 
 /// How long the repository's upkeep rests after a fault.
 const UPKEEP_REST: Duration = Duration::from_secs(300);
+
+/// Most reports that wait for a pass.
+const WAITING: usize = 10_000;
 
 /// Longest wait between two tries after faults.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -77,6 +82,7 @@ impl State {
             snapshots,
             seen: None,
             pass: None,
+            waiting: Vec::new(),
             look_again: false,
             next_look: Instant::now(),
             started: Instant::now(),
@@ -128,6 +134,9 @@ impl State {
                 self.next_look = Instant::now() + wait(self.faults);
             }
         }
+        for submission in std::mem::take(&mut self.waiting) {
+            self.answer(submission);
+        }
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
@@ -163,8 +172,27 @@ impl State {
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 
-    /// Takes a report over, and answers.
+    /// Takes a report over, and answers. A report that is ahead of this process waits for the pass that
+    /// catches up: a quick host sees a rendered commit before the pass that made it has ended, and what
+    /// it says of a tree that nobody wants yet would be lost.
     pub(super) fn report(&mut self, submission: Submission) {
+        if self.is_ahead(submission.report.rendered) && self.waiting.len() < WAITING {
+            self.waiting.push(submission);
+            self.look();
+        } else {
+            self.answer(submission);
+        }
+    }
+
+    /// Whether a host saw another rendered commit than the one that is followed, which is not the newest.
+    fn is_ahead(&self, seen: Option<Revision>) -> bool {
+        let repository = &self.config.repository.repository;
+        let head = aside(|| repository.branch(&self.settings.branches.rendered)).ok().flatten();
+        let followed = self.ledger.rendered();
+        seen.is_some() && seen != followed && head != followed
+    }
+
+    fn answer(&mut self, submission: Submission) {
         let repository = &self.config.repository.repository;
         let branch = &self.settings.branches.rendered;
         let issued = |revision| {
