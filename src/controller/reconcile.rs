@@ -74,12 +74,7 @@ pub fn reconcile(repository: &FleetRepository) -> Result<Pass, GitError> {
 
 fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
     let git = &repository.repository;
-    let head = git
-        .branch(&repository.branch)?
-        .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
-    if git.is_shallow() {
-        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
-    }
+    let head = whole_head(repository)?;
     let settings = settings_at(git, head)?;
     repository.adopt(&settings.limits);
     let before = git.branch(&settings.branches.rendered)?;
@@ -161,6 +156,16 @@ fn rewritten(
         commits: Vec::new(),
         healed: Vec::new(),
     })
+}
+
+/// The head of the config branch, whose whole history must be there.
+pub(super) fn whole_head(repository: &FleetRepository) -> Result<Revision, GitError> {
+    let git = &repository.repository;
+    if git.is_shallow() {
+        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
+    }
+    let head = git.branch(&repository.branch)?;
+    head.ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })
 }
 
 /// The fleet's settings at `head`, or those before they became unreadable: a broken `titan.yaml` is no

@@ -1,6 +1,6 @@
 //! A person accepts a config branch that was rewritten.
 
-use super::reconcile::{Backlog, TRIES, backlog, settings_at};
+use super::reconcile::{Backlog, TRIES, backlog, settings_at, whole_head};
 use crate::git::{FleetRepository, GitError, RefUpdate, Signature};
 use crate::model::Revision;
 use crate::publish::{self, Resume};
@@ -48,12 +48,7 @@ fn attempt(
     reason: &str,
 ) -> Result<Resumed, GitError> {
     let git = &repository.repository;
-    let head = git
-        .branch(&repository.branch)?
-        .ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })?;
-    if git.is_shallow() {
-        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
-    }
+    let head = whole_head(repository)?;
     let settings = settings_at(git, head)?;
     let branch = settings.branches.rendered;
     let before = git.branch(&branch)?;

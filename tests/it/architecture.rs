@@ -107,9 +107,20 @@ fn sources() -> Vec<Source> {
     found
 }
 
-/// Drops comments, and everything from the inline test module on.
+/// Drops comments and the inline test module; what stands behind that is code again.
 fn strip(text: &str) -> String {
-    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
+    const TESTS: &str = "#[cfg(test)]\nmod tests {";
+    let mut code = text.to_owned();
+    while let Some(start) = code.find(TESTS) {
+        let rest = &code[start + TESTS.len()..];
+        // Formatted code closes a module of the file at the start of a line, or on the same line.
+        let one_line = rest.find('\n').unwrap_or(rest.len());
+        let length = match rest[..one_line].trim_end().ends_with('}') {
+            true => one_line,
+            false => rest.find("\n}").map_or(rest.len(), |end| end + "\n}".len()),
+        };
+        code.replace_range(start..start + TESTS.len() + length, "");
+    }
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or(""));
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -241,4 +252,7 @@ fn planted_breaches_are_caught() {
     check("git", "use gix::ObjectId;", false);
     check("parse", "// std::fs is named in a comment", false);
     check("schedule", "#[cfg(test)]\nmod tests { use crate::parse::parse; }", false);
+    check("schedule", "#[cfg(test)]\nmod tests {\n    use crate::parse::parse;\n}\n", false);
+    check("schedule", "#[cfg(test)]\nmod tests;\nuse crate::git::Repository;", true);
+    check("schedule", "#[cfg(test)]\nmod tests {\n}\nuse crate::git::Repository;", true);
 }
