@@ -30,6 +30,7 @@ pub mod path;
 pub mod report;
 pub mod source;
 pub mod status;
+pub mod trees;
 pub mod url;
 
 pub use assignment::{Assignments, Schedule, Unplaced};
@@ -55,6 +56,7 @@ pub use status::{
     AssignmentStatus, Connection, Desired, DiagnosticsFile, FleetStatus, HostStatus, Observed,
     Phase, Trail,
 };
+pub use trees::{Pairs, Trees};
 
 /// A point in time, to the millisecond, always UTC (RFC 3339 in files).
 pub use jiff::Timestamp;

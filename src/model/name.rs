@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// The name of an object: an RFC 1123 label (lower case, digits, `-`; at most 63 characters; starts
 /// and ends with a letter or digit). Such a name is safe as a path segment, a ref segment, a
-/// Kubernetes name and a command argument.
+/// Kubernetes name and a command argument. Cheap to clone: a fleet repeats few names very often.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// Why a text is not a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
