@@ -8,7 +8,7 @@ use clap::Args;
 use super::exit::Failure;
 use super::output::{Color, Format, Output};
 use crate::change::{ChangeError, Edit, Mode, Options, Proposed, propose};
-use crate::controller::reconcile::settings_at;
+use crate::controller::settings_at;
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Fleet, Limits, ObjectRef, Revision, SourceFile, Timestamp};
 use crate::observe::view::{Scope, StatusView};

@@ -6,6 +6,7 @@ use super::reconcile::Pass;
 use crate::git::{FleetRepository, GitError, Repository};
 use crate::model::{Name, Revision, Runtime, Timestamp};
 use crate::observe::{Delivery, Goal, HostGoal, Ledger, origin, origins};
+use crate::publish::Rendered;
 
 /// Tells the ledger what a pass left on the rendered branch.
 ///
@@ -15,27 +16,28 @@ pub(super) fn follow(
     repository: &Repository,
     ledger: &mut Ledger,
     pass: &Pass,
+    rendered: &Rendered,
     now: Timestamp,
 ) -> Result<(), GitError> {
-    let rendered = &pass.rendered;
     let known = ledger.rendered();
     let (origins, origin) = match rendered.revision {
         Some(tip) if known == Some(tip) => (BTreeMap::new(), origin(repository, tip, now)?),
         Some(tip) => (origins(repository, known, tip, now)?, origin(repository, tip, now)?),
         None => (BTreeMap::new(), None),
     };
-    let unplaced = pass.schedule.unplaced.iter();
+    let trees = rendered.trees.iter().map(|(d, host, tree)| (d.on(host), tree)).collect();
+    let unplaced = pass.unplaced.iter();
     let goal = Goal {
         source: pass.source.id,
         rendered: rendered.revision.map(|revision| (revision, rendered.generation)),
-        hosts: &hosts(pass),
-        trees: &rendered.trees,
+        hosts: &hosts(pass, rendered),
+        trees: &trees,
         origins: &origins,
         origin,
         held: &pass.held,
         unplaced: &unplaced.map(|(id, why)| (id.to_string(), why.reason.clone())).collect(),
         diagnostics: &pass.diagnostics,
-        limits: &pass.fleet.settings.limits,
+        limits: &pass.settings.limits,
     };
     ledger.reconciled(&goal, now);
     Ok(())
@@ -49,18 +51,19 @@ pub(super) fn follow(
 pub fn record(
     repository: &FleetRepository,
     pass: &Pass,
+    rendered: &Rendered,
     now: Timestamp,
 ) -> Result<Option<Revision>, GitError> {
-    let settings = &pass.fleet.settings;
+    let settings = &pass.settings;
     let git = &repository.repository;
     let head = git.branch(&settings.branches.status)?;
     let mut ledger = Ledger::load(git, head, &settings.limits, now)?;
-    follow(git, &mut ledger, pass, now)?;
+    follow(git, &mut ledger, pass, rendered, now)?;
     ledger.flush(repository, &settings.branches.status, now)
 }
 
-fn hosts(pass: &Pass) -> BTreeMap<Name, HostGoal> {
-    let folders = pass.rendered.folders.iter();
+fn hosts(pass: &Pass, rendered: &Rendered) -> BTreeMap<Name, HostGoal> {
+    let folders = rendered.folders.iter();
     let goal = |host: &Name| {
         pass.fleet.hosts.get(host).map(|host| match host.spec.runtime {
             Runtime::External => Delivery::External,

@@ -18,6 +18,14 @@ impl Assignments {
         self.hosts.entry(deployment.clone()).or_default().insert(host.clone());
     }
 
+    pub fn remove(&mut self, deployment: &DeploymentRef, host: &Name) {
+        let Some(hosts) = self.hosts.get_mut(deployment) else { return };
+        hosts.remove(host);
+        if hosts.is_empty() {
+            self.hosts.remove(deployment);
+        }
+    }
+
     /// The hosts of one deployment.
     #[must_use]
     pub fn of(&self, deployment: &DeploymentRef) -> &BTreeSet<Name> {

@@ -8,6 +8,7 @@
 //!  Fleet ─────────────────────────────┘
 //! ```
 
+pub mod core;
 pub mod guard;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +115,8 @@ fn files(template: &Template) -> impl Iterator<Item = (&RepoPath, bool)> {
 }
 
 /// What parsing holds back, by name.
-fn held(fleet: &Fleet) -> BTreeMap<String, String> {
+#[must_use]
+pub fn held(fleet: &Fleet) -> BTreeMap<String, String> {
     let all = fleet.held.all.iter().map(|hold| ("fleet".to_owned(), hold));
     let hosts = fleet.held.hosts.iter().map(|(name, hold)| (format!("host {name}"), hold));
     let deployments = fleet.held.deployments.iter();
