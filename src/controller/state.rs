@@ -187,7 +187,7 @@ impl State {
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
-        if self.faults == 0 {
+        if self.faults == 0 && self.unchecked.is_some() {
             self.check();
         }
     }
