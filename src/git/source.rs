@@ -17,6 +17,8 @@ use super::{GitError, Repository};
 use crate::model::{Content, Limits, RepoPath, Revision, SourceFile};
 
 mod changes;
+#[cfg(test)]
+mod tests;
 
 pub use changes::Sources;
 

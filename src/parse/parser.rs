@@ -283,3 +283,6 @@ fn share<K: Ord, V: PartialEq>(last: &BTreeMap<K, Arc<V>>, next: &mut BTreeMap<K
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
