@@ -27,7 +27,7 @@ pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitErr
         let Some(revision) = next else { break };
         let fleet = parse(Some(revision), &git.settings_file(revision)?).fleet;
         if fleet.held.all.is_none() {
-            return Ok(fleet.settings);
+            return Ok(fleet.settings.clone());
         }
         next = git.commit(revision)?.parents.first().copied();
     }

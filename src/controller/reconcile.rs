@@ -210,7 +210,7 @@ fn rewritten(
     );
     let mut pass = known.pass(git.commit(head)?, settings);
     if pass.fleet.revision.is_none() {
-        pass.fleet = Arc::new(now.fleet);
+        pass.fleet = now.fleet;
     }
     pass.diagnostics = now.diagnostics;
     pass.held = BTreeMap::from([("history".to_owned(), reason)]);

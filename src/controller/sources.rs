@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::git::{GitError, Repository};
+use crate::git::{self, GitError, Repository};
 use crate::model::{Diagnostic, Fleet, Revision};
-use crate::parse::{self, parse};
+use crate::parse::{self, Parser};
 
-/// INTERIM until branch `parse`.
+/// What was read of the config branch; the next revision costs what differs there.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
+    files: git::Sources,
+    parser: Parser,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -22,10 +24,10 @@ impl Sources {
         repository: &Repository,
         revision: Revision,
     ) -> Result<Arc<Fleet>, GitError> {
-        let files = repository.source_files(revision, parse::limits)?;
-        let parsed = parse(Some(revision), &files);
+        let changes = self.files.changes(repository, revision, parse::limits)?;
+        let parsed = self.parser.update(Some(revision), changes);
         self.diagnostics = parsed.diagnostics;
-        Ok(Arc::new(parsed.fleet))
+        Ok(parsed.fleet)
     }
 
     /// What is wrong at the revision that was read last.
