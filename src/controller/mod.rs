@@ -12,6 +12,7 @@ pub mod reconcile;
 mod resume;
 mod state;
 mod verify;
+pub mod workers;
 
 use std::future::Future;
 use std::sync::Arc;
