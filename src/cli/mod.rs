@@ -42,6 +42,7 @@ mod table;
 mod trace;
 mod validate;
 mod verify;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ use self::context::{Context, Global};
 use self::exit::Exit;
 use self::output::{Format, Output};
 use crate::change::Proposed;
+use crate::controller::workers;
 use crate::git::FleetRepository;
 
 /// Places workloads on a fleet of hosts, with Git as its only state.
@@ -110,6 +112,8 @@ enum Command {
     Completions(completions::Args),
     /// Print help on a command, or on `exit-codes`
     Help(help::Args),
+    #[command(name = workers::SUBCOMMAND, hide = true)]
+    Worker,
 }
 
 /// Runs the command that the arguments name.
@@ -161,6 +165,7 @@ fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Help(args) => help::run(args, context),
+        Command::Worker => worker::run(),
     }
 }
 

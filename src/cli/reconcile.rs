@@ -1,10 +1,12 @@
 //! `titan reconcile`: one pass, then the end. What a CI job runs.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, workers};
 use super::exit::{Exit, Failure};
 use super::table::counted;
 use crate::controller::reconcile::{Pass, Reconciler};
@@ -36,7 +38,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         let message = format!("branch `{}` has no commit yet", repository.branch);
         return Err(Failure::no(message).hint("`titan init` makes the first").into());
     }
-    let mut reconciler = Reconciler::new(repository.clone());
+    let mut reconciler = Reconciler::new(repository.clone(), Arc::new(workers()?));
     let mut pass = reconciler.pass()?;
     check(&mut reconciler, &mut pass)?;
     let mut timings = std::mem::take(&mut pass.timings);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::sources::Sources;
 use super::timings::{Stage, Timings};
-use super::workers::{Outcomes, Workers};
+use super::workers::Workers;
 use crate::git::{CommitInfo, GitError, Objects, Repository, empty_tree};
 use crate::model::{
     AssignmentRef, DeploymentRef, Diagnostic, Fleet, Name, Pairs, Revision, Schedule, TreeId, Trees,
@@ -141,7 +141,7 @@ impl Known {
         });
         let outcomes =
             timings.time(Stage::Render, || workers.render(&fleet, &step.render, Some(objects)))?;
-        let Outcomes { mut made, failed } = outcomes;
+        let (mut made, failed) = outcomes.split();
         let mut held = plan::held(&fleet);
         held.extend(failed.iter().map(|(pair, problems)| named(pair, problems)));
         self.note(&step, failed);
@@ -270,9 +270,9 @@ impl Known {
     ) -> Result<Vec<Deviation>, GitError> {
         let Check::From(from) = self.check.clone() else { return Ok(Vec::new()) };
         let (pairs, next) = self.to_check(from.as_ref());
-        let outcomes = workers.render(self.core.fleet(), &pairs, objects)?;
+        let (made, failed) = workers.render(self.core.fleet(), &pairs, objects)?.split();
         let mut deviations = Vec::new();
-        for (deployment, host, tree) in outcomes.made.iter() {
+        for (deployment, host, tree) in made.iter() {
             let found = self.rendered.trees.get(deployment, host);
             let expected = Some(tree).filter(|tree| *tree != empty_tree());
             if found != expected && !self.pending.contains(deployment, host) {
@@ -280,7 +280,7 @@ impl Known {
             }
         }
         deviations.extend(pairs.hosts.keys().flat_map(|host| self.surplus(host)));
-        self.errors.extend(outcomes.failed);
+        self.errors.extend(failed);
         self.check = next.map_or(Check::Done, |host| Check::From(Some(host)));
         Ok(deviations)
     }

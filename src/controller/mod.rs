@@ -28,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::git::{self, FleetRepository};
 use crate::observe::{Snapshot, Submission};
 use state::State;
+use workers::Workers;
 
 pub use backlog::settings_at;
 pub use goal::record;
@@ -38,6 +39,8 @@ pub use verify::{Finding, Kind, Verified, Verifier};
 #[derive(Debug, Clone)]
 pub struct Config {
     pub repository: FleetRepository,
+    /// Who renders.
+    pub workers: Arc<Workers>,
     /// Longest time between two looks at the config branch; `None`: as the fleet's limits say.
     pub poll: Option<Duration>,
     /// Shortest time between two status commits; `None`: as the fleet's limits say.

@@ -73,15 +73,15 @@ pub(super) const TRIES: u32 = 16;
 #[derive(Debug)]
 pub struct Reconciler {
     repository: FleetRepository,
-    workers: Workers,
+    workers: Arc<Workers>,
     /// As of the last pass; `None`: to be read.
     known: Option<Known>,
 }
 
 impl Reconciler {
     #[must_use]
-    pub fn new(repository: FleetRepository) -> Self {
-        Self { repository, workers: Workers::default(), known: None }
+    pub fn new(repository: FleetRepository, workers: Arc<Workers>) -> Self {
+        Self { repository, workers, known: None }
     }
 
     /// Brings the rendered branch up to the head of the config branch.

@@ -110,7 +110,8 @@ pub struct Verifier<'a> {
 }
 
 impl<'a> Verifier<'a> {
-    /// `config` is the head of the config branch, `tip` that of the rendered branch, where known.
+    /// `config` is the head of the config branch, `tip` that of the rendered branch, where known;
+    /// `workers` render.
     ///
     /// # Errors
     /// When the rendered branch cannot be read.
@@ -118,6 +119,7 @@ impl<'a> Verifier<'a> {
         repository: &'a Repository,
         config: Option<Revision>,
         tip: Option<Revision>,
+        workers: Workers,
     ) -> Result<Self, GitError> {
         let mut anchors: Vec<Revision> = config.into_iter().collect();
         let line = match tip {
@@ -130,7 +132,7 @@ impl<'a> Verifier<'a> {
                 anchors.extend(source_of(&commit));
             }
         }
-        Ok(Self { repository, anchors, workers: Workers::default() })
+        Ok(Self { repository, anchors, workers })
     }
 
     /// Verifies one commit against its parent and its source.

@@ -138,15 +138,19 @@ fn write_size(mut size: usize, out: &mut Vec<u8>) {
     out.push(u8::try_from(size).expect("because seven bits are left"));
 }
 
-/// What `delta` makes out of `base`; `None` when it does not fit to it.
-pub(super) fn apply(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
+/// What `delta` makes out of `base`; `None` when it does not fit to it, or makes more than `most` bytes.
+pub(super) fn apply(base: &[u8], delta: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut rest = delta.iter().copied();
     if read_size(&mut rest)? != base.len() {
         return None;
     }
-    let size = read_size(&mut rest)?;
-    let mut out = Vec::with_capacity(size);
+    let size = read_size(&mut rest).filter(|size| *size <= most)?;
+    // A delta that lies about its size must not be believed before anything is made.
+    let mut out = Vec::with_capacity(size.min(base.len() + delta.len()));
     while let Some(op) = rest.next() {
+        if out.len() > size {
+            return None;
+        }
         if op & 0x80 == 0 {
             let before = out.len();
             out.extend(rest.by_ref().take(usize::from(op)));
@@ -185,7 +189,7 @@ mod tests {
 
     fn size(base: &str, target: &str) -> Option<usize> {
         let delta = between(base.as_bytes(), target.as_bytes(), target.len() / 2)?;
-        let made = apply(base.as_bytes(), &delta).expect("it applies");
+        let made = apply(base.as_bytes(), &delta, usize::MAX).expect("it applies");
         assert_eq!(String::from_utf8(made).expect("text"), target);
         Some(delta.len())
     }
@@ -231,7 +235,7 @@ mod tests {
                 target.splice(at..end, new);
             }
             let delta = between(&base, &target, usize::MAX).expect("there is no bound");
-            assert_eq!(apply(&base, &delta).as_ref(), Some(&target));
+            assert_eq!(apply(&base, &delta, usize::MAX).as_ref(), Some(&target));
         }
     }
 
@@ -241,8 +245,10 @@ mod tests {
             (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let target = [&base[..70_000], b"x", &base[70_000..]].concat();
         let delta = between(&base, &target, 100).expect("a delta");
-        assert_eq!(apply(&base, &delta), Some(target));
-        assert_eq!(apply(&base[1..], &delta), None, "another base");
-        assert_eq!(apply(&base, &delta[..delta.len() - 1]), None, "cut off");
+        let most = target.len();
+        assert_eq!(apply(&base, &delta, most - 1), None, "more than allowed");
+        assert_eq!(apply(&base, &delta, most), Some(target));
+        assert_eq!(apply(&base[1..], &delta, most), None, "another base");
+        assert_eq!(apply(&base, &delta[..delta.len() - 1], most), None, "cut off");
     }
 }
