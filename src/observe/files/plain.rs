@@ -94,7 +94,7 @@ fn id(text: &mut String, key: &str, bytes: &[u8; 20]) -> Option<()> {
 
 /// Whether an id can be taken for nothing but a text: not for `12e5`, nor for `0b11`.
 fn is_plain(id: &str) -> bool {
-    id.contains(['a', 'c', 'd', 'f'])
+    id.contains(['a', 'c', 'd', 'f']) || (id.contains('b') && !id.starts_with("0b"))
 }
 
 /// What [`write()`] wrote.

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
+mod changed;
+
 use crate::model::Phase::{Applying, Deployed, Failed, Pending, Removing, Stalled, Unknown};
 use crate::model::{
     AssignmentReport, Diagnostic, Fleet, Host, HostReport, HostSpec, Labels, Runtime, Trees,
@@ -31,6 +33,9 @@ struct Story {
     fleet: Fleet,
     folders: BTreeMap<Name, RepoPath>,
     trees: Trees,
+    held: BTreeMap<String, String>,
+    diagnostics: Vec<Diagnostic>,
+    unchecked: bool,
     commit: u8,
     sequence: u64,
 }
@@ -40,7 +45,20 @@ impl Story {
         let limits = Limits::default();
         let ledger = Ledger::empty(&limits, at(0));
         let (fleet, folders, trees) = (Fleet::default(), BTreeMap::new(), Trees::default());
-        Self { ledger, limits, fleet, folders, trees, commit: 0, sequence: 0 }
+        let (held, diagnostics, unchecked) = (BTreeMap::new(), Vec::new(), false);
+        let (commit, sequence) = (0, 0);
+        Self {
+            ledger,
+            limits,
+            fleet,
+            folders,
+            trees,
+            held,
+            diagnostics,
+            unchecked,
+            commit,
+            sequence,
+        }
     }
 
     fn host(mut self, name: &str, delivery: Delivery) -> Self {
@@ -71,6 +89,10 @@ impl Story {
     }
 
     fn reconcile(&mut self, now: i64) {
+        self.reconcile_with(None, now);
+    }
+
+    fn reconcile_with(&mut self, changed: Option<&Changed>, now: i64) {
         let (source, rendered) = (revision(self.commit), revision(100 + self.commit));
         let origin = Origin { source, rendered, committed: at(now - 1), published: at(now) };
         let (none, no_origins) = (BTreeMap::new(), BTreeMap::new());
@@ -80,13 +102,13 @@ impl Story {
             fleet: &self.fleet,
             folders: &self.folders,
             trees: &self.trees,
-            changed: None,
+            changed,
             origins: &no_origins,
             origin: Some(origin),
-            held: &none,
+            held: &self.held,
             unplaced: &none,
-            diagnostics: &[],
-            unchecked: false,
+            diagnostics: &self.diagnostics,
+            unchecked: self.unchecked,
             limits: &self.limits,
         };
         self.ledger.reconciled(&goal, at(now));
@@ -394,25 +416,9 @@ fn what_nobody_wants_there_has_no_status() {
 #[test]
 fn diagnostics_are_cut_and_their_counts_are_not() {
     let mut story = two_hosts();
-    let mut all = vec![Diagnostic::warning("layout/unknown-path", "x"); 700];
-    all.extend(vec![Diagnostic::error("field/type", "y"); 800]);
-    let (none, no_origins) = (BTreeMap::new(), BTreeMap::new());
-    let goal = Goal {
-        source: revision(1),
-        rendered: None,
-        fleet: &story.fleet,
-        folders: &story.folders,
-        trees: &story.trees,
-        changed: None,
-        origins: &no_origins,
-        origin: None,
-        held: &none,
-        unplaced: &none,
-        diagnostics: &all,
-        unchecked: false,
-        limits: &story.limits,
-    };
-    story.ledger.reconciled(&goal, at(20));
+    story.diagnostics = vec![Diagnostic::warning("layout/unknown-path", "x"); 700];
+    story.diagnostics.extend(vec![Diagnostic::error("field/type", "y"); 800]);
+    story.reconcile(20);
     let file = story.ledger.diagnostics.unwrap();
     assert_eq!((file.errors, file.warnings, file.diagnostics.len()), (800, 700, 1000));
 }
