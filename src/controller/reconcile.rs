@@ -19,6 +19,7 @@ use super::timings::{Stage, Timings};
 use super::workers::Workers;
 use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
 use crate::model::{DeploymentRef, Diagnostic, Fleet, FleetSpec, Name, Pairs, Revision, Unplaced};
+use crate::observe;
 use crate::parse::parse;
 use crate::publish::{self, Changed, Published, Rendered};
 
@@ -42,7 +43,7 @@ pub struct Pass {
     /// Commits of others on the rendered branch whose changes this pass took back, newest first.
     pub healed: Vec<Revision>,
     /// What may differ from the pass before; `None`: anything, as the branches were read anew.
-    pub touched: Option<Touched>,
+    pub touched: Option<observe::Changed>,
     /// What was rendered by others is still to be looked at ([`Reconciler::check_some`]): there may be
     /// more problems than are known yet.
     pub unchecked: bool,
@@ -57,13 +58,6 @@ pub struct NewCommit {
     pub generation: u64,
     /// Assignments that are new or different (their tree) or gone (`None`).
     pub changed: Changed,
-}
-
-/// What a pass looked at.
-#[derive(Debug, Clone, Default)]
-pub struct Touched {
-    pub hosts: BTreeSet<Name>,
-    pub pairs: Pairs,
 }
 
 /// How often a pass is redone because somebody else moved the rendered branch.
@@ -141,7 +135,7 @@ impl Reconciler {
         self.repository.adopt(&settings.limits);
         let before = git.branch(&settings.branches.rendered)?;
         let warm = known.filter(|known| known.rendered.revision == before);
-        let mut touched = warm.is_some().then(Touched::default);
+        let mut touched = warm.is_some().then(observe::Changed::default);
         let mut known = match warm {
             Some(known) => known,
             None => timings.time(Stage::Read, || Known::load(git, before))?,

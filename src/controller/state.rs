@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use tokio::time::Instant;
 
-use super::reconcile::{Pass, Reconciler, Touched};
+use super::reconcile::{Pass, Reconciler};
 use super::timings::millis;
 use super::{Config, goal};
 use crate::git::{FleetRepository, GitError};
 use crate::model::{FleetSpec, Revision, Timestamp};
-use crate::observe::{Ledger, Refusal, Snapshot, Submission, is_issued};
+use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, is_issued};
 
 /// What a job came to, and the reconciler that did it.
 pub(super) struct Finished {
@@ -206,7 +206,7 @@ impl State {
             tracing::debug!("what was rendered before is checked");
             (pass.held, pass.diagnostics) = problems;
             pass.unchecked = false;
-            pass.touched = Some(Touched::default());
+            pass.touched = Some(Changed::default());
             self.follow(&pass);
         }
     }

@@ -58,6 +58,11 @@ impl Changed {
         self.hosts.entry(host.clone()).or_default().insert(deployment.clone(), to);
     }
 
+    #[must_use]
+    pub fn contains(&self, deployment: &DeploymentRef, host: &Name) -> bool {
+        self.hosts.get(host).is_some_and(|of_host| of_host.contains_key(deployment))
+    }
+
     /// All, in the order of hosts, then deployments.
     pub fn iter(&self) -> impl Iterator<Item = (&DeploymentRef, &Name, Option<TreeId>)> {
         let of_host = |(host, pairs)| {
