@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::reconcile::Pass;
 use crate::git::{FleetRepository, GitError, Repository};
 use crate::model::{AssignmentRef, Revision, Timestamp};
-use crate::publish::Rendered;
 use crate::observe::{Goal, Ledger, Origin, origin, origins};
+use crate::publish::Rendered;
 
 /// Tells the ledger what a pass left on the rendered branch.
 ///

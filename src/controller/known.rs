@@ -17,9 +17,8 @@ use crate::git::{CommitInfo, GitError, Objects, Repository, empty_tree};
 use crate::model::{
     AssignmentRef, DeploymentRef, Diagnostic, Fleet, Name, Pairs, Revision, Schedule, TreeId, Trees,
 };
-use crate::plan;
-use crate::plan::core::{Core, Step};
 use crate::plan::guard::{self, After, Before, HeldRemovals, Pending};
+use crate::plan::{self, Core, Step};
 use crate::publish::{self, Published, Rendered, RenderedPlan};
 
 /// See the module.
@@ -59,9 +58,7 @@ pub(super) struct Deviation {
 pub(super) struct Rendering {
     pub(super) source: CommitInfo,
     pub(super) published: Published,
-    /// Hosts and assignments that were looked at.
-    pub(super) hosts: BTreeSet<Name>,
-    pub(super) touched: Pairs,
+    pub(super) step: Step,
 }
 
 impl Known {
@@ -139,6 +136,7 @@ impl Known {
         let mut step = timings.time(Stage::Schedule, || {
             self.core.advance(Arc::clone(&fleet), &self.rendered.current, &moved)
         });
+        self.complete(&mut step);
         let outcomes =
             timings.time(Stage::Render, || workers.render(&fleet, &step.render, Some(objects)))?;
         let (mut made, failed) = outcomes.split();
@@ -151,7 +149,7 @@ impl Known {
         let plan = RenderedPlan {
             fleet: &fleet,
             schedule: self.core.schedule(),
-            touched: &step.touched,
+            touched: [&step.render, &step.others],
             hosts: &step.hosts,
             recorded: &step.recorded,
             made: &made,
@@ -164,13 +162,28 @@ impl Known {
         if let Published::Committed(commit) = &published {
             self.moved.clone_from(&commit.moved);
         }
-        Ok(Rendering { source, published, hosts: step.hosts, touched: step.touched })
+        Ok(Rendering { source, published, step })
+    }
+
+    /// Where nothing is relied on, all that the branch holds is looked at.
+    fn complete(&self, step: &mut Step) {
+        if step.everything {
+            step.hosts.extend(self.rendered.folders.keys().cloned());
+            step.recorded.extend(self.rendered.records.iter().cloned());
+            for (deployment, host, _) in self.rendered.trees.iter() {
+                if !step.render.contains(deployment, host) {
+                    step.others.insert(deployment, host);
+                }
+            }
+        }
     }
 
     /// Keeps what cannot be rendered, until it is looked at again.
     fn note(&mut self, step: &Step, failed: BTreeMap<AssignmentRef, Vec<Diagnostic>>) {
         if !self.errors.is_empty() {
-            self.errors.retain(|pair, _| !step.touched.contains(&pair.deployment, &pair.host));
+            self.errors.retain(|AssignmentRef { deployment, host }, _| {
+                !step.render.contains(deployment, host) && !step.others.contains(deployment, host)
+            });
         }
         self.errors.extend(failed);
     }
@@ -186,22 +199,20 @@ impl Known {
     ) -> Option<HeldRemovals> {
         let rendered = &self.rendered;
         for (deployment, host) in self.pending.iter() {
-            step.touched.insert(deployment, host);
+            step.others.insert(deployment, host);
             step.hosts.insert(host.clone());
             step.recorded.insert(deployment.clone());
         }
-        let mut chosen = step.touched.clone();
-        for host in &step.hosts {
-            let all = rendered.trees.of(host).keys();
-            all.for_each(|deployment| chosen.insert(deployment, host));
-        }
+        let of_host =
+            |host| rendered.trees.of(host).keys().map(move |deployment| (deployment, host));
+        let chosen = step.touched().chain(step.hosts.iter().flat_map(of_host));
         let mut empty = Pairs::default();
         let none = made.iter().filter(|(_, _, tree)| *tree == empty_tree());
         none.for_each(|(deployment, host, _)| empty.insert(deployment, host));
         let Rendered { trees, folders, held_removals, .. } = rendered;
         let before = Before { trees, folders, held: *held_removals };
         let after = After { fleet, schedule: self.core.schedule(), empty: &empty };
-        let pending = guard::pending(&before, &after, &chosen);
+        let pending = guard::pending(&before, &after, chosen);
         let removals = guard::guard(&before, &after, &pending, &source.trailers);
         let Pending { removals: pairs, .. } = pending;
         self.pending = Pairs::default();

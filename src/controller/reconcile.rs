@@ -10,7 +10,7 @@
 //! the source history alone, whoever renders it and whenever (invariant I3). What a pass knows
 //! afterwards it keeps for the next one, which then costs what changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::backlog::{Backlog, backlog, settings_at, whole_head};
@@ -18,9 +18,10 @@ use super::known::{Check, Known};
 use super::timings::{Stage, Timings};
 use super::workers::Workers;
 use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
-use crate::model::{DeploymentRef, Diagnostic, Fleet, FleetSpec, Name, Pairs, Revision, Unplaced};
+use crate::model::{DeploymentRef, Diagnostic, Fleet, FleetSpec, Revision, Unplaced};
 use crate::observe;
 use crate::parse::parse;
+use crate::plan::Step;
 use crate::publish::{self, Changed, Published, Rendered};
 
 /// What one pass found and did.
@@ -155,10 +156,10 @@ impl Reconciler {
         for revision in revisions {
             let done = known.render(&objects, revision, &self.workers, &mut timings)?;
             if let Some(touched) = &mut touched {
-                touched.hosts.extend(done.hosts);
-                done.touched.iter().for_each(|(deployment, host)| {
-                    touched.pairs.insert(deployment, host);
-                });
+                let Step { render, others, hosts, differing, .. } = &done.step;
+                touched.hosts.extend(hosts.iter().chain(differing).cloned());
+                touched.pairs.extend(render);
+                touched.pairs.extend(others);
             }
             if let Published::Committed(commit) = done.published {
                 commits.push(NewCommit {

@@ -78,7 +78,8 @@ impl State {
     pub(super) async fn load(config: Config, snapshots: watch::Sender<Arc<Snapshot>>) -> Self {
         let mut faults = 0;
         let started = Instant::now();
-        let mut reconciler = Box::new(Reconciler::new(config.repository.clone(), Arc::clone(&config.workers)));
+        let mut reconciler =
+            Box::new(Reconciler::new(config.repository.clone(), Arc::clone(&config.workers)));
         let (pass, ledger) = loop {
             let repository = config.repository.clone();
             let (result, back) = blocking(move || {

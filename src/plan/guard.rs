@@ -12,7 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{AssignmentRef, Fleet, Host, Name, Pairs, Removals, RepoPath, Schedule, Trees};
+use crate::model::{
+    AssignmentRef, DeploymentRef, Fleet, Host, Name, Pairs, Removals, RepoPath, Schedule, Trees,
+};
 
 /// The trailer of a source commit that allows removals: a number, or `all`.
 pub const ALLOW_TRAILER: &str = "Titan-Allow-Removals";
@@ -114,28 +116,29 @@ pub fn budget(most: &Removals, all: usize) -> usize {
 /// What would vanish of the `chosen` assignments. Moves count as what they are: whoever pulls the old
 /// folder sees it go.
 #[must_use]
-pub fn pending(before: &Before<'_>, after: &After<'_>, chosen: &Pairs) -> Pending {
+pub fn pending<'p>(
+    before: &Before<'_>,
+    after: &After<'_>,
+    chosen: impl Iterator<Item = (&'p DeploymentRef, &'p Name)>,
+) -> Pending {
     let After { fleet, schedule, empty } = *after;
     let mut pending = Pending::default();
-    for (host, of_host) in &chosen.hosts {
-        if fleet.held.all.is_some() || fleet.held.hosts.contains_key(host) {
+    for (deployment, host) in chosen {
+        let held = fleet.held.all.is_some()
+            || fleet.held.hosts.contains_key(host)
+            || fleet.held.deployments.contains_key(deployment);
+        if held || !before.trees.contains(deployment, host) {
             continue;
         }
+        let stays = schedule.kept.contains(deployment, host)
+            || (schedule.assignments.contains(deployment, host)
+                && !empty.contains(deployment, host));
         let moves = moves(fleet, before, host);
-        for deployment in of_host {
-            let there = before.trees.contains(deployment, host);
-            if !there || fleet.held.deployments.contains_key(deployment) {
-                continue;
-            }
-            let stays = schedule.kept.contains(deployment, host)
-                || (schedule.assignments.contains(deployment, host)
-                    && !empty.contains(deployment, host));
-            if moves {
-                pending.moved.insert(host.clone());
-            }
-            if moves || !stays {
-                pending.removals.insert(deployment, host);
-            }
+        if moves {
+            pending.moved.insert(host.clone());
+        }
+        if moves || !stays {
+            pending.removals.insert(deployment, host);
         }
     }
     pending

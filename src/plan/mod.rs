@@ -7,13 +7,20 @@
 //!  current ─┘                         ├─▶ render, pair by pair ─▶ Manifests, or held with a diagnostic
 //!  Fleet ─────────────────────────────┘
 //! ```
+//!
+//! A reconcile pass evaluates no whole fleet: [`Core`] tells it from one fleet to the next what has to
+//! be rendered, and what else may be different.
 
-pub mod core;
+mod changes;
+mod core;
 pub mod guard;
+mod same;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use self::core::{Core, Step};
+pub use changes::Changes;
 pub use guard::HeldRemovals;
 
 use crate::model::{

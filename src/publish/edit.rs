@@ -205,7 +205,8 @@ impl<'a> Work<'a> {
 
 /// Where the folders of hosts come to lie that may be somewhere else now.
 fn folders(previous: &Rendered, plan: &RenderedPlan<'_>) -> BTreeMap<Name, Option<RepoPath>> {
-    let hosts: BTreeSet<&Name> = plan.hosts.iter().chain(plan.touched.hosts.keys()).collect();
+    let hosts: BTreeSet<&Name> =
+        plan.hosts.iter().chain(plan.touched.iter().flat_map(|pairs| pairs.hosts.keys())).collect();
     let differing = hosts.into_iter().filter_map(|host| {
         let (old, new) = (previous.folders.get(host), folder(host, previous, plan));
         (old != new.as_ref()).then(|| (host.clone(), new))
@@ -244,7 +245,7 @@ fn changed(
             changed.insert(deployment, host, tree);
         }
     };
-    for (deployment, host) in plan.touched.iter() {
+    for (deployment, host) in plan.touched.iter().flat_map(|pairs| pairs.iter()) {
         compare(host, deployment);
     }
     for host in folders.keys() {

@@ -45,7 +45,7 @@ pub struct RenderedPlan<'a> {
     pub fleet: &'a Fleet,
     pub schedule: &'a Schedule,
     /// Assignments whose folder may come, go or differ.
-    pub touched: &'a Pairs,
+    pub touched: [&'a Pairs; 2],
     /// Hosts whose folder may come, go or move.
     pub hosts: &'a BTreeSet<Name>,
     /// Deployments whose chosen hosts may differ from what is recorded.

@@ -117,7 +117,7 @@ impl Scene {
         let plan = RenderedPlan {
             fleet,
             schedule,
-            touched: &touched,
+            touched: [&touched, &Pairs::default()],
             hosts: &hosts,
             recorded: &recorded.cloned().collect(),
             made: &self.made,

@@ -50,9 +50,8 @@ impl Scene {
             trailers.iter().map(|value| (ALLOW_TRAILER.to_owned(), (*value).to_owned())).collect();
         let before = Before { trees: &self.trees, folders: &self.folders, held: self.held };
         let after = After { fleet: &self.fleet, schedule: &self.schedule, empty: &self.empty };
-        let mut all = Pairs::default();
-        self.trees.iter().for_each(|(deployment, host, _)| all.insert(deployment, host));
-        guard(&before, &after, &pending(&before, &after, &all), &trailers)
+        let all = self.trees.iter().map(|(deployment, host, _)| (deployment, host));
+        guard(&before, &after, &pending(&before, &after, all), &trailers)
     }
 }
 
