@@ -19,8 +19,8 @@ mod same;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use changes::Changes;
 pub use self::core::{Core, Step};
+pub use changes::Changes;
 pub use guard::HeldRemovals;
 
 use crate::model::{

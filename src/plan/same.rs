@@ -49,8 +49,15 @@ pub(super) fn template(a: &Template, b: &Template) -> bool {
 pub(super) fn deployment(a: &Deployment, b: &Deployment) -> bool {
     let Deployment { id, path, labels, spec, template, target: _ } = a;
     // The template that the spec names is resolved beside it.
-    let DeploymentSpec { template: _, target: _, replicas: _, spread: _, suspend: _, values, overrides } =
-        spec;
+    let DeploymentSpec {
+        template: _,
+        target: _,
+        replicas: _,
+        spread: _,
+        suspend: _,
+        values,
+        overrides,
+    } = spec;
     *id == b.id
         && *path == b.path
         && *labels == b.labels

@@ -60,9 +60,8 @@ impl<'a> Affected<'a> {
 
 /// Deployments whose hosts are decided together, or depend on the current ones.
 fn together(fleet: &Fleet) -> BTreeSet<&DeploymentRef> {
-    let limited = |deployment: &Deployment| {
-        deployment.spec.replicas.is_some() || deployment.spec.suspend
-    };
+    let limited =
+        |deployment: &Deployment| deployment.spec.replicas.is_some() || deployment.spec.suspend;
     let limited = fleet.deployments.iter().filter(|(_, deployment)| limited(deployment));
     limited.map(|(id, _)| id).chain(fleet.held.deployments.keys()).collect()
 }

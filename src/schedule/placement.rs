@@ -70,9 +70,7 @@ impl<'a> View<'a> {
             let suspended = deployments.get(id).is_some_and(|deployment| deployment.spec.suspend);
             suspended || held.deployments.contains_key(id)
         };
-        held.all.is_some()
-            || held.hosts.contains_key(host)
-            || (hosts.contains_key(host) && fixed())
+        held.all.is_some() || held.hosts.contains_key(host) || (hosts.contains_key(host) && fixed())
     }
 
     /// `wanted` of the matching hosts: first those that have it, then the best of the others.
@@ -107,12 +105,7 @@ impl<'a> View<'a> {
     }
 
     /// Why the deployment has fewer hosts than it wants, if it has.
-    pub(super) fn lack(
-        self,
-        id: &DeploymentRef,
-        assigned: usize,
-        kept: usize,
-    ) -> Option<Unplaced> {
+    pub(super) fn lack(self, id: &DeploymentRef, assigned: usize, kept: usize) -> Option<Unplaced> {
         let deployment = placeable(self.fleet, id)?;
         let wanted = deployment.spec.replicas;
         let placed = assigned + kept;
