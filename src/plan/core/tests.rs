@@ -26,7 +26,7 @@ fn moved(before: &Assignments, after: &Assignments, dice: &mut Dice) -> Pairs {
 
 #[test]
 fn step_by_step_is_as_from_scratch() {
-    for seed in 1..=60 {
+    for seed in 1..=16 {
         let mut dice = Dice::new(seed);
         let mut world = World::new(&mut dice);
         let (mut core, mut branch) = (Core::new(), Branch::default());
