@@ -63,7 +63,7 @@ pub fn evaluate_part(
         let assignment = deployment.id.on(&host.name);
         match renderer.render(deployment, host) {
             Ok(manifests) => {
-                evaluation.manifests.insert(assignment, Arc::new(manifests));
+                evaluation.manifests.insert(assignment, manifests);
             }
             Err(error) => {
                 let reason = error.0.first().map_or_else(String::new, Diagnostic::to_string);

@@ -13,7 +13,7 @@ fn fleet(files: &[(&str, &str)], deployment: Value, runtime: &str) -> FleetBuild
         .deployment("default/app/d", deployment)
 }
 
-fn render(fleet: &Fleet) -> Result<Manifests, Vec<Diagnostic>> {
+fn render(fleet: &Fleet) -> Result<Arc<Manifests>, Vec<Diagnostic>> {
     let deployment = fleet.deployments.values().next().expect("there is a deployment");
     let host = fleet.hosts.values().next().expect("there is a host");
     Renderer::new(fleet).render(deployment, host).map_err(|RenderError(problems)| problems)
@@ -699,10 +699,12 @@ fn the_same_fleet_gives_the_same_bytes() {
             hosts.reverse();
         }
         let deployment = fleet.deployments.values().next().expect("there is one");
-        let render = |host: &&Arc<Host>| {
-            (host.name.clone(), renderer.render(deployment, host).expect("it is fine"))
-        };
-        hosts.iter().map(render).collect::<BTreeMap<_, _>>()
+        let mut manifests = BTreeMap::new();
+        for host in hosts {
+            let rendered = renderer.render(deployment, host).expect("it is fine");
+            manifests.insert(host.name.clone(), rendered);
+        }
+        manifests
     };
     let (first, second) = (all(false), all(true));
     assert_eq!(first, second);

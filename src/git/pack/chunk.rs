@@ -138,7 +138,7 @@ impl Chunk {
             let id = self.folder(&inside)?;
             slots.push(Slot { name: folder.as_bytes(), mode: Mode::Tree, id });
         }
-        slots.sort_unstable_by(|a, b| raw::order((a.name, a.is_tree()), (b.name, b.is_tree())));
+        slots.sort_unstable_by(|a, b| raw::order(a.key(), b.key()));
         let mut tree = Vec::with_capacity(slots.len() * 48);
         slots.iter().for_each(|slot| slot.write(&mut tree));
         let id = name(Kind::Tree, &tree)?;

@@ -6,8 +6,6 @@
 //! text (a µs for a manifest), on the thread that reads the pipe. What passes is as good as made here;
 //! it needs no checksum of its own, because a single wrong bit gives another id.
 
-use std::collections::BTreeSet;
-
 use gix::ObjectId;
 use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
@@ -162,29 +160,16 @@ impl Bases {
 /// Whether a tree is sorted, its names are such as stand in paths, and all that it holds stands before
 /// it.
 fn is_complete(chunk: &Chunk, tree: &[u8]) -> bool {
-    let mut rest = tree;
-    let mut last: Option<raw::Slot<'_>> = None;
-    let mut names = BTreeSet::new();
-    while !rest.is_empty() {
-        let Some((slot, length)) = raw::first(rest) else { return false };
+    let Ok(tree) = raw::Tree::parse(tree.to_vec()) else { return false };
+    tree.slots().all(|slot| {
         let kind = match slot.mode {
             Mode::Blob => Kind::Blob,
             Mode::Tree => Kind::Tree,
             Mode::BlobExecutable | Mode::Link | Mode::Commit => return false,
         };
-        let sorted = last.is_none_or(|last| {
-            raw::order((last.name, last.is_tree()), (slot.name, slot.is_tree())).is_lt()
-        });
-        // `a`, `a.b`, `a/` are sorted, and still have two of one name.
-        let sorted = sorted && names.insert(slot.name);
         let name = std::str::from_utf8(slot.name).ok();
         let plain = name.is_some_and(|name| !name.contains('/') && RepoPath::new(name).is_ok());
         let place = chunk.places.get(&slot.id);
-        let there = place.is_some_and(|place| chunk.records[*place as usize].kind == kind);
-        if !(sorted && plain && there) {
-            return false;
-        }
-        (last, rest) = (Some(slot), &rest[length..]);
-    }
-    true
+        plain && place.is_some_and(|place| chunk.records[*place as usize].kind == kind)
+    })
 }
