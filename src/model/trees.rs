@@ -54,6 +54,15 @@ impl Trees {
         before
     }
 
+    /// Takes over the assignments of other hosts. What one of them had here is gone.
+    pub fn append(&mut self, other: Self) {
+        for (host, trees) in other.hosts {
+            self.count += trees.len();
+            let before = self.hosts.insert(host, trees);
+            self.count -= before.map_or(0, |before| before.len());
+        }
+    }
+
     /// Hosts that have an assignment.
     pub fn hosts(&self) -> impl Iterator<Item = &Name> {
         self.hosts.keys()

@@ -10,3 +10,4 @@ mod observe;
 mod readme;
 mod scenario;
 mod schemas;
+mod workers;

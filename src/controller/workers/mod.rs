@@ -46,23 +46,33 @@ use work::{Manner, Sign, work};
 
 /// What rendering a pair came to: the tree id of its folder (the empty tree where there is no file),
 /// or what is wrong.
-pub type Outcome = Result<TreeId, Vec<Diagnostic>>;
+type Outcome = Result<TreeId, Vec<Diagnostic>>;
 
-/// What all pairs came to.
+/// What all pairs came to: each is in one of the two.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcomes {
-    /// In the order of deployments for each host.
-    pub hosts: BTreeMap<Name, Vec<(DeploymentRef, Outcome)>>,
+    /// The tree of each folder; the empty tree where there is no file.
+    pub made: Trees,
+    /// What is wrong.
+    pub failed: BTreeMap<AssignmentRef, Vec<Diagnostic>>,
 }
 
 impl Outcomes {
-    /// All, in the order of hosts, then deployments.
-    pub fn iter(&self) -> impl Iterator<Item = (&DeploymentRef, &Name, &Outcome)> {
-        let pairs = |(host, of_host)| {
-            let of_host: &Vec<(DeploymentRef, Outcome)> = of_host;
-            of_host.iter().map(move |(deployment, outcome)| (deployment, host, outcome))
+    fn add(&mut self, deployment: &DeploymentRef, host: &Name, outcome: Outcome) {
+        let tree = match outcome {
+            Ok(tree) => Some(tree),
+            Err(problems) => {
+                self.failed.insert(deployment.on(host), problems);
+                None
+            }
         };
-        self.hosts.iter().flat_map(pairs)
+        self.made.set(deployment, host, tree);
+    }
+
+    /// Takes over what other pairs came to.
+    fn append(&mut self, other: Self) {
+        self.made.append(other.made);
+        self.failed.extend(other.failed);
     }
 
     /// The trees that were made, and what is wrong with the others.
@@ -152,7 +162,7 @@ impl Workers {
                 let done = call
                     .part(self.pool.as_ref(), part)
                     .inspect_err(|_| next.store(parts.len(), Relaxed));
-                outcomes.hosts.append(&mut done?.hosts);
+                outcomes.append(done?);
             }
             Ok(outcomes)
         };
@@ -164,7 +174,7 @@ impl Workers {
                 for thread in threads {
                     let done =
                         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                    all.hosts.append(&mut done?.hosts);
+                    all.append(done?);
                 }
                 Ok::<_, GitError>(all)
             })?,
@@ -196,8 +206,8 @@ impl Call<'_> {
             Some(pool) => pool.render(self, &share)?,
             None => self.here(&share)?,
         };
-        let outcomes = share.by_host(outcomes);
-        self.trials().count(self.fleet, &outcomes);
+        let outcomes = share.named(outcomes);
+        self.trials().count(self.fleet, &outcomes.failed);
         Ok(outcomes)
     }
 

@@ -21,8 +21,8 @@ pub(super) struct Pool {
     idle: Mutex<Vec<Worker>>,
 }
 
-/// How often workers may be killed by others during one share, or end before they begin. Beyond that
-/// it is no accident.
+/// How many workers in a row may be killed by others without having done anything, or end before they
+/// begin. Beyond that it is no accident.
 const ACCIDENTS: usize = 3;
 
 impl Pool {
@@ -62,7 +62,7 @@ impl Pool {
             };
             tracing::warn!(?cause, "a rendering process ended");
             let accident = cause == Cause::Killed || (at.is_none() && deaths > 0);
-            accidents += usize::from(accident);
+            accidents = if outcomes.len() > done { 0 } else { accidents } + usize::from(accident);
             deaths += 1;
             match at {
                 _ if accident && accidents <= ACCIDENTS => {}
@@ -102,8 +102,14 @@ impl Pool {
     }
 
     fn start(&self, fleet: &Fleet) -> Result<Worker, GitError> {
-        let started = Worker::start(&self.program, fleet.settings.limits.render_memory);
-        started.map_err(|error| self.failed("start a rendering process of", error))
+        let mut accidents = 0;
+        loop {
+            match Worker::start(&self.program, fleet.settings.limits.render_memory) {
+                Ok(worker) => return Ok(worker),
+                Err(_) if accidents < ACCIDENTS => accidents += 1,
+                Err(error) => return Err(self.failed("start a rendering process of", error)),
+            }
+        }
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> GitError {

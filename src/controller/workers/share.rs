@@ -97,20 +97,16 @@ impl Share {
         Self { hosts: self.hosts.clone(), groups }
     }
 
-    /// Its outcomes, in the order of its pairs, by host.
-    pub(super) fn by_host(&self, outcomes: Vec<Outcome>) -> Outcomes {
-        let mut by_host = Outcomes::default();
+    /// Its outcomes, told in the order of its pairs.
+    pub(super) fn named(&self, outcomes: Vec<Outcome>) -> Outcomes {
+        let mut named = Outcomes::default();
         let pairs = self.groups.iter().flat_map(|group| {
-            group.hosts.iter().map(|place| (&self.hosts[*place as usize], &group.deployment))
+            group.hosts.iter().map(|place| (&group.deployment.id, &self.hosts[*place as usize].name))
         });
-        for ((host, deployment), outcome) in pairs.zip(outcomes) {
-            by_host
-                .hosts
-                .entry(host.name.clone())
-                .or_default()
-                .push((deployment.id.clone(), outcome));
+        for ((deployment, host), outcome) in pairs.zip(outcomes) {
+            named.add(deployment, host, outcome);
         }
-        by_host
+        named
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, Outcomes};
-use crate::model::{Deployment, DeploymentRef, Diagnostic, Fleet, Pairs};
+use super::Outcomes;
+use crate::model::{AssignmentRef, Deployment, DeploymentRef, Diagnostic, Fleet, Pairs};
 
 /// Hosts on which a deployment may run out of time and be told so one by one. With one more it is
 /// stopped.
@@ -32,12 +32,13 @@ impl Trials {
     }
 
     /// Takes note of who ran out of time.
-    pub(super) fn count(&mut self, fleet: &Fleet, outcomes: &Outcomes) {
-        for (deployment, _, _) in outcomes.iter().filter(|(_, _, outcome)| is_slow(outcome)) {
-            let slow = self.slow.entry(deployment.clone()).or_default();
+    pub(super) fn count(&mut self, fleet: &Fleet, failed: &BTreeMap<AssignmentRef, Vec<Diagnostic>>) {
+        for (pair, _) in failed.iter().filter(|(_, problems)| is_slow(problems)) {
+            let slow = self.slow.entry(pair.deployment.clone()).or_default();
             *slow += 1;
             if *slow > SLOW {
-                self.stop(deployment, too_slow(fleet, &fleet.deployments[deployment]));
+                let deployment = &fleet.deployments[&pair.deployment];
+                self.stop(&pair.deployment, too_slow(fleet, deployment));
             }
         }
     }
@@ -47,12 +48,10 @@ impl Trials {
         if self.stopped.is_empty() {
             return;
         }
-        for (host, deployments) in pairs.hosts.iter().filter(|(_, of_host)| !of_host.is_empty()) {
-            let of_host = outcomes.hosts.entry(host.clone()).or_default();
-            of_host.retain(|(deployment, _)| !self.is_stopped(deployment));
-            let stopped = self.stopped.iter().filter(|(id, _)| deployments.contains(*id));
-            of_host.extend(stopped.map(|(id, why)| (id.clone(), Err(vec![why.clone()]))));
-            of_host.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (deployment, host) in pairs.iter() {
+            if let Some(why) = self.stopped.get(deployment) {
+                outcomes.add(deployment, host, Err(vec![why.clone()]));
+            }
         }
     }
 }
@@ -104,7 +103,6 @@ pub(super) fn too_slow(fleet: &Fleet, deployment: &Deployment) -> Diagnostic {
         .fix("loop over less, and work on smaller values")
 }
 
-pub(super) fn is_slow(outcome: &Outcome) -> bool {
-    let slow = |found: &Diagnostic| found.code == "render/timeout";
-    outcome.as_ref().is_err_and(|problems| problems.iter().any(slow))
+pub(super) fn is_slow(problems: &[Diagnostic]) -> bool {
+    problems.iter().any(|found| found.code == "render/timeout")
 }

@@ -62,7 +62,7 @@ pub(super) fn work<E>(
                 let rendered = renderer.render(&group.deployment, host).map_err(|error| error.0);
                 rendered.and_then(|files| write(&mut portion.chunk, &group.deployment.id, &files))
             };
-            slow += usize::from(verdict::is_slow(&outcome));
+            slow += usize::from(outcome.as_ref().is_err_and(|problems| verdict::is_slow(problems)));
             portion.outcomes.push(outcome);
             if portion.chunk.is_full() || told.elapsed() >= BEAT {
                 tell(Sign::Done(std::mem::take(&mut portion)))?;

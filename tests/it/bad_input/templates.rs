@@ -1,14 +1,17 @@
 //! The row of templates, through worker processes: each gets its code, its deployment the error, and
 //! the good deployment beside it exactly what it gets alone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use titan::controller::workers::{Outcome, Outcomes, Workers};
-use titan::model::{Assignments, DeploymentRef, Diagnostic, Name, Pairs};
+use titan::controller::workers::{Outcomes, Workers};
+use titan::model::{Assignments, DeploymentRef, Diagnostic, Name, Pairs, TreeId};
 use titan::schedule::schedule;
 
 use super::{BAD, Scene, check_message, deployment, good};
+
+type Outcome = Result<TreeId, Vec<Diagnostic>>;
 
 /// One pool for all cases, as in a controller.
 static WORKERS: LazyLock<Workers> =
@@ -52,9 +55,12 @@ fn render(workers: &Workers, scene: &Scene) -> Outcomes {
     workers.render(&parsed.fleet, &pairs, None).expect("workers can be started")
 }
 
-fn of(outcomes: &Outcomes, wanted: &DeploymentRef) -> Vec<(Name, Outcome)> {
-    let found = outcomes.iter().filter(|(deployment, _, _)| *deployment == wanted);
-    found.map(|(_, host, outcome)| (host.clone(), outcome.clone())).collect()
+/// What a deployment came to on each host.
+fn of(outcomes: &Outcomes, wanted: &DeploymentRef) -> BTreeMap<Name, Outcome> {
+    let made = outcomes.made.iter().filter(|(deployment, _, _)| *deployment == wanted);
+    let made = made.map(|(_, host, tree)| (host.clone(), Ok(tree)));
+    let failed = outcomes.failed.iter().filter(|(pair, _)| pair.deployment == *wanted);
+    made.chain(failed.map(|(pair, found)| (pair.host.clone(), Err(found.clone())))).collect()
 }
 
 /// Asserts that the bad deployment gets `code` on both hosts, and the good one what it gets alone.
@@ -63,14 +69,15 @@ fn check(limits: &str, values: &str, files: &[(&str, &str)], code: &str) -> Vec<
     let outcomes = render(&WORKERS, &scene(limits, values, files));
     let alone = render(&Workers::threads(), &scene(limits, values, files).without(BAD));
     assert_eq!(of(&outcomes, &good()), of(&alone, &good()));
-    assert!(of(&alone, &good()).iter().all(|(_, outcome)| outcome.is_ok()));
+    assert!(of(&alone, &good()).values().all(Result::is_ok));
     let bad = of(&outcomes, &deployment("bad"));
     assert_eq!(bad.len(), 2);
     let mut all = Vec::new();
     for (host, outcome) in bad {
         let problems = outcome.expect_err("it is bad");
         assert!(problems.iter().all(|found| found.code == code), "{host}: {problems:?}");
-        problems.iter().for_each(check_message);
+        // What is wrong with a template's own words needs no fix beside the place.
+        problems.iter().filter(|found| found.fix.is_some()).for_each(check_message);
         all.extend(problems);
     }
     all
@@ -116,7 +123,8 @@ fn doubling() {
 fn output_that_is_too_large() {
     let large = "{% for x in range(end=99999) %}0123456789{% endfor %}";
     check("manifestSize: 64KiB", "", &[("a.tera", large)], "render/size");
-    check("assignmentSize: 8", "", &[("a.tera", "12345"), ("b.tera", "12345")], "render/size");
+    let half = "0123456789".repeat(4);
+    check("assignmentSize: 64", "", &[("a.tera", &half), ("b.tera", &half)], "render/size");
 }
 
 #[test]
