@@ -50,8 +50,8 @@ const OWNERS: [(&str, &[&str]); 31] = [
     (
         "serde_json",
         &[
-            "model", "parse", "schedule", "render", "publish", "deliver", "change", "agent", "api",
-            "cli",
+            "model", "parse", "schedule", "render", "plan", "publish", "deliver", "change",
+            "agent", "api", "cli",
         ],
     ),
     ("kube", &["deliver"]),
