@@ -196,8 +196,7 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn entries(&self, tree: TreeId) -> Result<Vec<Entry>, GitError> {
-        let raw = raw_entries(&self.store(), object(tree))?;
-        Ok(raw.into_iter().map(RawEntry::into_entry).collect())
+        self.reader().entries(tree)
     }
 
     /// The entry at `path` below `tree`.
@@ -205,22 +204,7 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn entry(&self, tree: TreeId, path: &RepoPath) -> Result<Option<Entry>, GitError> {
-        let store = self.store();
-        let mut at = object(tree);
-        let mut segments = path.segments().peekable();
-        while let Some(segment) = segments.next() {
-            let entries = raw_entries(&store, at)?;
-            let found = entries.into_iter().find(|entry| entry.name == segment.as_bytes());
-            let Some(entry) = found else { return Ok(None) };
-            if segments.peek().is_none() {
-                return Ok(Some(entry.into_entry()));
-            }
-            if entry.mode != Mode::Tree {
-                return Ok(None);
-            }
-            at = entry.id;
-        }
-        Ok(None)
+        self.reader().entry(tree, path)
     }
 
     /// The content of a blob.
@@ -315,7 +299,7 @@ pub(super) struct RawEntry {
 }
 
 impl RawEntry {
-    fn into_entry(self) -> Entry {
+    pub(super) fn into_entry(self) -> Entry {
         let name = String::from_utf8_lossy(&self.name).into_owned();
         Entry { name, kind: self.mode.into(), id: tree_id(self.id) }
     }

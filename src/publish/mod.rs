@@ -12,6 +12,7 @@
 
 mod edit;
 mod files;
+mod hosts;
 mod message;
 mod read;
 mod rendered;

@@ -2,10 +2,10 @@
 
 use super::{
     EMAIL, GENERATION_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER, Rendered,
-    SOURCE_TRAILER, files,
+    SOURCE_TRAILER, files, hosts,
 };
-use crate::git::{CommitInfo, Entry, EntryKind, GitError, Repository, TreeEdit, blob_id};
-use crate::model::{DeploymentRef, Name, RepoPath, Revision, TreeId};
+use crate::git::{CommitInfo, Entry, EntryKind, GitError, Repository, TreeEdit};
+use crate::model::{DeploymentRef, RepoPath, Revision, TreeId};
 
 /// How many commits of others on top of titan's are looked through.
 const FOREIGN: usize = 1000;
@@ -100,7 +100,7 @@ fn contents(
     };
     match repository.entry(tree, &files::hosts_path())? {
         Some(folder) if folder.kind == EntryKind::Tree => {
-            hosts(repository, &files::hosts_path(), folder.id, &mut rendered)?;
+            hosts::read(repository, &files::hosts_path(), folder.id, &mut rendered)?;
         }
         Some(_) => drop(rendered.strangers.insert(files::hosts_path())),
         None => {}
@@ -210,94 +210,4 @@ fn unrecorded(repository: &Repository, tree: TreeId) -> Result<Vec<RepoPath>, Gi
         Some(_) => Ok(vec![root]),
         None => Ok(Vec::new()),
     }
-}
-
-/// Looks for hosts' folders in `folder`, which is no host's.
-fn hosts(
-    repository: &Repository,
-    folder: &RepoPath,
-    tree: TreeId,
-    rendered: &mut Rendered,
-) -> Result<(), GitError> {
-    for (path, entry) in folders(repository, folder, tree, rendered)? {
-        below_hosts(repository, &path, &entry, rendered)?;
-    }
-    Ok(())
-}
-
-fn below_hosts(
-    repository: &Repository,
-    path: &RepoPath,
-    entry: &Entry,
-    rendered: &mut Rendered,
-) -> Result<(), GitError> {
-    let marker_name = RepoPath::new(files::MARKER).expect("because it is a plain name");
-    let marker = repository.entry(entry.id, &marker_name)?;
-    let Some((host, marker)) = Name::new(&entry.name).ok().zip(marker) else {
-        return hosts(repository, path, entry.id, rendered);
-    };
-    if rendered.folders.contains_key(&host) {
-        // A host has one folder: this is a copy.
-        rendered.strangers.insert(path.clone());
-        return Ok(());
-    }
-    rendered.folders.insert(host.clone(), path.clone());
-    let below = folders(repository, path, entry.id, rendered)?;
-    if marker.kind == EntryKind::File && marker.id == blob_id(files::marker(&host).as_bytes()) {
-        rendered.strangers.remove(&files::marker_path(path));
-    } else {
-        rendered.strangers.insert(files::marker_path(path));
-    }
-    for (path, entry) in below {
-        // `hosts/a.yaml` and `hosts/a/b.yaml` are both fine: then b's folder lies in a's.
-        if repository.entry(entry.id, &marker_name)?.is_some() {
-            below_hosts(repository, &path, &entry, rendered)?;
-        } else if let Ok(workspace) = Name::new(&entry.name) {
-            assignments(repository, &host, (&workspace, &path), entry.id, rendered)?;
-        } else {
-            rendered.strangers.insert(path);
-        }
-    }
-    Ok(())
-}
-
-/// Notes the deployments in the folder of one workspace of one host.
-fn assignments(
-    repository: &Repository,
-    host: &Name,
-    (workspace, path): (&Name, &RepoPath),
-    tree: TreeId,
-    rendered: &mut Rendered,
-) -> Result<(), GitError> {
-    for (path, workload) in folders(repository, path, tree, rendered)? {
-        for (path, deployment) in folders(repository, &path, workload.id, rendered)? {
-            let names = (Name::new(&workload.name), Name::new(&deployment.name));
-            let (Ok(workload), Ok(name)) = names else {
-                rendered.strangers.insert(path);
-                continue;
-            };
-            let deployment_ref = DeploymentRef { workspace: workspace.clone(), workload, name };
-            rendered.trees.set(&deployment_ref, host, Some(deployment.id));
-        }
-    }
-    Ok(())
-}
-
-/// The folders in the folder `path`. Its files are strangers: titan puts none there.
-fn folders(
-    repository: &Repository,
-    path: &RepoPath,
-    tree: TreeId,
-    rendered: &mut Rendered,
-) -> Result<Vec<(RepoPath, Entry)>, GitError> {
-    let mut found = Vec::new();
-    for entry in repository.entries(tree)? {
-        let Ok(path) = path.join(&entry.name) else { continue };
-        if entry.kind == EntryKind::Tree {
-            found.push((path, entry));
-        } else {
-            rendered.strangers.insert(path);
-        }
-    }
-    Ok(found)
 }

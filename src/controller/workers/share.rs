@@ -101,7 +101,10 @@ impl Share {
     pub(super) fn named(&self, outcomes: Vec<Outcome>) -> Outcomes {
         let mut named = Outcomes::default();
         let pairs = self.groups.iter().flat_map(|group| {
-            group.hosts.iter().map(|place| (&group.deployment.id, &self.hosts[*place as usize].name))
+            group
+                .hosts
+                .iter()
+                .map(|place| (&group.deployment.id, &self.hosts[*place as usize].name))
         });
         for ((deployment, host), outcome) in pairs.zip(outcomes) {
             named.add(deployment, host, outcome);

@@ -5,7 +5,7 @@ use std::thread;
 
 use super::dirty::Item;
 use super::{HostEntry, Ledger};
-use crate::git::{Entry, EntryKind, GitError, Repository};
+use crate::git::{Entry, EntryKind, GitError, Reader, Repository};
 use crate::model::{
     AssignmentStatus, DiagnosticsFile, FleetStatus, HostStatus, Limits, Name, RepoPath, Revision,
     Timestamp, TreeId,
@@ -129,8 +129,9 @@ type Place = (RepoPath, Entry);
 /// The files and folders of the branch in the order of paths, opened until there are enough of them to
 /// share out.
 fn open(repository: &Repository, tree: TreeId) -> Result<Vec<Place>, GitError> {
+    let reader = repository.reader();
     let mut places = Vec::new();
-    list(repository, None, tree, &mut places)?;
+    list(&reader, None, tree, &mut places)?;
     for _ in 0..DEPTH {
         if places.len() > PART * 8 {
             break;
@@ -138,7 +139,7 @@ fn open(repository: &Repository, tree: TreeId) -> Result<Vec<Place>, GitError> {
         let mut next = Vec::new();
         for (path, entry) in places {
             match entry.kind {
-                EntryKind::Tree => list(repository, Some(&path), entry.id, &mut next)?,
+                EntryKind::Tree => list(&reader, Some(&path), entry.id, &mut next)?,
                 _ => next.push((path, entry)),
             }
         }
@@ -149,12 +150,12 @@ fn open(repository: &Repository, tree: TreeId) -> Result<Vec<Place>, GitError> {
 
 /// What lies in one folder. Names that are no [`RepoPath`] are left out.
 fn list(
-    repository: &Repository,
+    reader: &Reader,
     parent: Option<&RepoPath>,
     tree: TreeId,
     places: &mut Vec<Place>,
 ) -> Result<(), GitError> {
-    for entry in repository.entries(tree)? {
+    for entry in reader.entries(tree)? {
         let path = match parent {
             Some(parent) => parent.join(&entry.name),
             None => RepoPath::new(&entry.name),
@@ -166,17 +167,18 @@ fn list(
 
 /// titan's files at and below these places, in the order of paths.
 fn read_all(repository: &Repository, places: &[Place]) -> Result<Vec<(RepoPath, File)>, GitError> {
+    let reader = repository.reader();
     let (mut names, mut found) = (Names::default(), Vec::new());
     let mut left: Vec<Place> = places.iter().rev().cloned().collect();
     let mut inside = Vec::new();
     while let Some((path, entry)) = left.pop() {
         match entry.kind {
             EntryKind::Tree => {
-                list(repository, Some(&path), entry.id, &mut inside)?;
+                list(&reader, Some(&path), entry.id, &mut inside)?;
                 left.extend(inside.drain(..).rev());
             }
             EntryKind::File => {
-                let file = File::read(&path, &repository.blob(entry.id)?, &mut names);
+                let file = File::read(&path, &reader.blob(entry.id)?, &mut names);
                 found.extend(file.map(|file| (path, file)));
             }
             EntryKind::Symlink | EntryKind::Submodule => {}

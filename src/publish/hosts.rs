@@ -1,0 +1,204 @@
+//! The folders of hosts on the rendered branch, read on all processors.
+//!
+//! ```text
+//!  hosts/[folder/…]<host>/.titan             ─ places ─▶ one Place for each host
+//!                        /<workspace>/<workload>/<deployment>/ ─ of_host ─▶ Found, in any order
+//!                                                             ─ take ─▶ Rendered, in the order of paths
+//! ```
+
+use std::collections::{BTreeSet, HashSet};
+use std::num::NonZero;
+
+use super::{Rendered, files};
+use crate::git::{Entry, EntryKind, GitError, Reader, Repository, blob_id};
+use crate::model::{DeploymentRef, Name, RepoPath, TreeId};
+
+/// So many hosts are worth a thread of their own.
+const SHARE: usize = 100;
+
+/// A folder that is a host's, by its marker.
+struct Place {
+    host: Name,
+    path: RepoPath,
+    entries: Vec<Entry>,
+}
+
+/// What lies in it.
+#[derive(Default)]
+struct Found {
+    trees: Vec<(DeploymentRef, TreeId)>,
+    strangers: BTreeSet<RepoPath>,
+    /// Hosts whose folder lies in this one.
+    nested: Vec<(Place, Found)>,
+}
+
+/// Reads all hosts below `folder`, whose tree is `tree`.
+pub(super) fn read(
+    repository: &Repository,
+    folder: &RepoPath,
+    tree: TreeId,
+    rendered: &mut Rendered,
+) -> Result<(), GitError> {
+    let mut places = Vec::new();
+    let look = Look::new(repository);
+    look.places(folder, look.reader.entries(tree)?, &mut places, &mut rendered.strangers)?;
+    let found = read_all(repository, &places)?;
+    for (place, found) in places.into_iter().zip(found) {
+        take(rendered, place, found);
+    }
+    Ok(())
+}
+
+fn read_all(repository: &Repository, places: &[Place]) -> Result<Vec<Found>, GitError> {
+    let read = |places: &[Place]| -> Result<Vec<Found>, GitError> {
+        let mut look = Look::new(repository);
+        places.iter().map(|place| look.of_host(place)).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(8);
+    let share = places.len().div_ceil(threads).max(SHARE);
+    if places.len() <= share {
+        return read(places);
+    }
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            places.chunks(share).map(|chunk| scope.spawn(move || read(chunk))).collect();
+        let mut all = Vec::with_capacity(places.len());
+        for worker in workers {
+            all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+/// Notes a host, and those in its folder. A host has one folder: what comes later is a copy.
+fn take(rendered: &mut Rendered, place: Place, found: Found) {
+    let Place { host, path, .. } = place;
+    if rendered.folders.contains_key(&host) {
+        rendered.strangers.insert(path);
+        return;
+    }
+    for (deployment, tree) in found.trees {
+        rendered.trees.set(&deployment, &host, Some(tree));
+    }
+    rendered.folders.insert(host, path);
+    rendered.strangers.extend(found.strangers);
+    for (place, found) in found.nested {
+        take(rendered, place, found);
+    }
+}
+
+/// One thread's view of the repository.
+struct Look {
+    reader: Reader,
+    /// A fleet repeats few names very often.
+    names: HashSet<Name>,
+}
+
+impl Look {
+    fn new(repository: &Repository) -> Self {
+        Self { reader: repository.reader(), names: HashSet::new() }
+    }
+
+    /// Looks for hosts' folders in `folder`, which is no host's.
+    fn places(
+        &self,
+        folder: &RepoPath,
+        entries: Vec<Entry>,
+        places: &mut Vec<Place>,
+        strangers: &mut BTreeSet<RepoPath>,
+    ) -> Result<(), GitError> {
+        for (path, entry) in folders(folder, &entries, strangers) {
+            let below = self.reader.entries(entry.id)?;
+            match host(entry, &below) {
+                Some(host) => places.push(Place { host, path, entries: below }),
+                None => self.places(&path, below, places, strangers)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn of_host(&mut self, place: &Place) -> Result<Found, GitError> {
+        let mut found = Found::default();
+        let right = blob_id(files::marker(&place.host).as_bytes());
+        let fine = place.entries.iter().any(|entry| is_marker(entry) && entry.id == right);
+        let below = folders(&place.path, &place.entries, &mut found.strangers);
+        if fine {
+            found.strangers.remove(&files::marker_path(&place.path));
+        } else {
+            found.strangers.insert(files::marker_path(&place.path));
+        }
+        for (path, entry) in below {
+            let below = self.reader.entries(entry.id)?;
+            if let Some(host) = host(entry, &below) {
+                // `hosts/a.yaml` and `hosts/a/b.yaml`: then b's folder lies in a's.
+                let nested = Place { host, path, entries: below };
+                let inside = self.of_host(&nested)?;
+                found.nested.push((nested, inside));
+            } else if let Some(workspace) = self.name(&entry.name) {
+                self.assignments((&workspace, &path), &below, &mut found)?;
+            } else {
+                found.strangers.insert(path);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes the deployments in the folder of one workspace of one host.
+    fn assignments(
+        &mut self,
+        (workspace, path): (&Name, &RepoPath),
+        entries: &[Entry],
+        found: &mut Found,
+    ) -> Result<(), GitError> {
+        for (path, workload) in folders(path, entries, &mut found.strangers) {
+            let below = self.reader.entries(workload.id)?;
+            for (path, deployment) in folders(&path, &below, &mut found.strangers) {
+                let names = (self.name(&workload.name), self.name(&deployment.name));
+                let (Some(workload), Some(name)) = names else {
+                    found.strangers.insert(path);
+                    continue;
+                };
+                let deployment_ref = DeploymentRef { workspace: workspace.clone(), workload, name };
+                found.trees.push((deployment_ref, deployment.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, text: &str) -> Option<Name> {
+        if let Some(known) = self.names.get(text) {
+            return Some(known.clone());
+        }
+        let name = Name::new(text).ok()?;
+        self.names.insert(name.clone());
+        Some(name)
+    }
+}
+
+/// The host whose folder this is: it has a name, and the marker in it.
+fn host(folder: &Entry, entries: &[Entry]) -> Option<Name> {
+    let marked = entries.iter().any(|entry| entry.name == files::MARKER);
+    Name::new(&folder.name).ok().filter(|_| marked)
+}
+
+fn is_marker(entry: &Entry) -> bool {
+    entry.kind == EntryKind::File && entry.name == files::MARKER
+}
+
+/// The folders in the folder `path`. Its files are strangers: titan puts none there.
+fn folders<'e>(
+    path: &RepoPath,
+    entries: &'e [Entry],
+    strangers: &mut BTreeSet<RepoPath>,
+) -> Vec<(RepoPath, &'e Entry)> {
+    let mut found = Vec::new();
+    for entry in entries {
+        let Ok(path) = path.join(&entry.name) else { continue };
+        if entry.kind == EntryKind::Tree {
+            found.push((path, entry));
+        } else {
+            strangers.insert(path);
+        }
+    }
+    found
+}
