@@ -121,7 +121,8 @@ fn a_worker_cannot_break_out() {
 #[test]
 fn a_worker_is_no_command_for_people() {
     let mut command = std::process::Command::new(titan());
-    let output = command.arg("worker").stdin(std::process::Stdio::null()).output().expect("it runs");
+    let output =
+        command.arg("worker").stdin(std::process::Stdio::null()).output().expect("it runs");
     assert_ne!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no command for people"));
 }
@@ -146,7 +147,8 @@ fn workers_that_are_killed_are_replaced() {
             let killer = scope.spawn(|| {
                 let mut kills = 0;
                 while kills < 3 && !done.load(Relaxed) {
-                    kills += processes_of(&program).into_iter().take(1).filter(|id| kill(*id)).count();
+                    kills +=
+                        processes_of(&program).into_iter().take(1).filter(|id| kill(*id)).count();
                     thread::sleep(Duration::from_millis(20));
                 }
                 kills

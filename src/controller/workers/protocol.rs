@@ -17,8 +17,7 @@ use super::share::{Group, Share};
 use super::work::{Manner, Portion};
 use crate::git::Chunk;
 use crate::model::{
-    Deployment, DeploymentRef, Diagnostic, Fleet, Host, Limits, Size, Template, TreeId, Workload,
-    Workspace,
+    Deployment, Diagnostic, Fleet, Limits, Size, Template, TreeId, Workload, Workspace,
 };
 
 /// What the parent says.
@@ -36,8 +35,8 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Entered(Confinement),
-    /// It begins with this group of the share.
-    Begins(usize),
+    /// It begins with the next group of the share.
+    Begins,
     /// So many pairs are done, with the problems of some of them by their place among these. The body
     /// has the tree ids of the others, one after the other, and then a chunk.
     Portion {
@@ -53,8 +52,7 @@ pub(super) enum Answer {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) parts: Parts,
-    hosts: Vec<Arc<Host>>,
-    groups: Vec<(DeploymentRef, Vec<u32>)>,
+    pub(super) share: Share,
     pub(super) manner: Manner,
 }
 
@@ -68,44 +66,16 @@ pub(super) struct Parts {
     deployments: Vec<Arc<Deployment>>,
 }
 
-impl Job {
-    /// `known` is what the worker knows; it comes to know the rest.
-    pub(super) fn new(known: &mut Fleet, fleet: &Fleet, share: &Share, manner: Manner) -> Self {
-        let groups = share.groups.iter();
-        Self {
-            parts: Parts::missing(known, fleet, share),
-            hosts: share.hosts.clone(),
-            groups: groups
-                .map(|group| (group.deployment.id.clone(), group.hosts.clone()))
-                .collect(),
-            manner,
-        }
-    }
-
-    /// The share, in a fleet that has all parts. `None`: it speaks of what is not there.
-    pub(super) fn share(self, fleet: &Fleet) -> Option<Share> {
-        let count = self.hosts.len();
-        let group = |(id, hosts): (DeploymentRef, Vec<u32>)| {
-            let deployment = Arc::clone(fleet.deployments.get(&id)?);
-            hosts
-                .iter()
-                .all(|place| (*place as usize) < count)
-                .then_some(Group { deployment, hosts })
-        };
-        let groups: Option<Vec<Group>> = self.groups.into_iter().map(group).collect();
-        Some(Share { hosts: self.hosts, groups: groups? })
-    }
-}
-
 impl Parts {
     /// What of `fleet` a share needs and `known` does not have, or has otherwise. `known` gets it.
-    fn missing(known: &mut Fleet, fleet: &Fleet, share: &Share) -> Self {
+    pub(super) fn missing(known: &mut Fleet, fleet: &Fleet, share: &Share) -> Self {
         let mut parts = Self::default();
         if known.settings.limits != fleet.settings.limits {
             known.settings.limits = fleet.settings.limits.clone();
             parts.limits = Some(fleet.settings.limits.clone());
         }
         for Group { deployment, .. } in &share.groups {
+            let deployment = &fleet.deployments[deployment];
             let Deployment { id, template, .. } = &**deployment;
             tell(&mut known.deployments, id, deployment, &mut parts.deployments);
             let of_fleet = &fleet.workspaces[&id.workspace];
@@ -160,7 +130,7 @@ fn tell<K: Ord + Clone, V: PartialEq>(
 
 impl Portion {
     /// As an answer and its body.
-    pub(super) fn into_answer(self) -> (Answer, Vec<u8>) {
+    pub(super) fn into_answer(self, manner: Manner) -> (Answer, Vec<u8>) {
         let (done, mut problems, mut body) = (self.outcomes.len(), BTreeMap::new(), Vec::new());
         for (place, outcome) in self.outcomes.into_iter().enumerate() {
             match outcome {
@@ -168,7 +138,8 @@ impl Portion {
                 Err(found) => drop(problems.insert(place, found)),
             }
         }
-        body.append(&mut self.chunk.into_bytes());
+        let chunk = if manner.objects { self.chunk } else { Chunk::new() };
+        body.append(&mut chunk.into_bytes());
         (Answer::Portion { done, problems }, body)
     }
 

@@ -32,7 +32,11 @@ impl Trials {
     }
 
     /// Takes note of who ran out of time.
-    pub(super) fn count(&mut self, fleet: &Fleet, failed: &BTreeMap<AssignmentRef, Vec<Diagnostic>>) {
+    pub(super) fn count(
+        &mut self,
+        fleet: &Fleet,
+        failed: &BTreeMap<AssignmentRef, Vec<Diagnostic>>,
+    ) {
         for (pair, _) in failed.iter().filter(|(_, problems)| is_slow(problems)) {
             let slow = self.slow.entry(pair.deployment.clone()).or_default();
             *slow += 1;
