@@ -13,7 +13,13 @@
 //! and a fresh worker renders the rest.
 //!
 //! Workers stay, and remember the templates and deployments that they were sent: a change of one host
-//! costs one small frame.
+//! costs one small frame. Where one dies for another reason, its share is rendered by the next; where
+//! none can be started there is an error, and nothing is rendered outside of the sandbox.
+//!
+//! `titan render`, `validate`, `plan` and the checks of a change render in their own process
+//! ([`crate::plan`]), with what `render` counts: who runs them on a laptop or in CI has chosen the
+//! repository, and gives it no more than an editor or a build would. A machine that renders for others
+//! is a controller's.
 
 mod call;
 mod pool;

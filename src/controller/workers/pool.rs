@@ -24,7 +24,7 @@ pub(super) struct Pool {
 
 /// How many workers in a row may be killed by others without having done anything, or end before they
 /// begin. Beyond that it is no accident.
-const ACCIDENTS: i32 = 3;
+const ACCIDENTS: usize = 3;
 
 /// How a worker died.
 struct Death {
@@ -50,13 +50,12 @@ impl Pool {
             if outcomes.len() > done {
                 accidents = 0;
             }
-            if death.cause == Cause::Killed || (death.early && deaths > 1) {
-                accidents += 1;
-            }
-            match (deaths, accidents) {
+            let accident = death.cause == Cause::Killed || (death.early && deaths > 1);
+            accidents += usize::from(accident);
+            match deaths {
                 // The next one tells where it breaks.
-                (1, _) => {}
-                (_, 1..=ACCIDENTS) => {}
+                1 => {}
+                _ if accident && accidents <= ACCIDENTS => {}
                 _ if death.early => {
                     let end = io::Error::other("it ends before it begins");
                     return Err(self.failed("render in a process of", end));

@@ -42,9 +42,9 @@ pub(super) enum Break {
     Git(GitError),
 }
 
-/// So much longer than `limits.renderTime` may a pair take before its worker is killed. What is usual
-/// is stopped before by counting steps, which does not depend on the machine.
-const MARGIN: u32 = 2;
+/// What a worker may take beside `limits.renderTime`: it reads its share and compiles templates. A loop
+/// that goes on is stopped long before by counting steps, which does not depend on the machine.
+const MARGIN: Duration = Duration::from_secs(1);
 /// How long a worker may do nothing at all.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often the parent looks after a worker that is silent.
@@ -111,7 +111,7 @@ impl Worker {
         mut tell: impl FnMut(Sign) -> Result<(), GitError>,
     ) -> Result<(), Break> {
         let limits = &fleet.settings.limits;
-        let mut watch = Watch::new(self.id(), limits.render_time.duration() * MARGIN + BEAT);
+        let mut watch = Watch::new(self.id(), limits.render_time.duration() + MARGIN + BEAT);
         let parts = Parts::missing(&mut self.known, fleet, &share);
         let mut left = share.len();
         let request = Request::Work(Box::new(Job { parts, share, manner }));
@@ -129,7 +129,7 @@ impl Worker {
                 Ok(Some((Answer::Portion { done, problems }, body))) if done <= left => {
                     left -= done;
                     let largest = limits.manifest_size.bytes();
-                    match Portion::from_answer(done, problems, &body, largest) {
+                    match Portion::from_answer(done, problems, &body, manner, largest) {
                         Some(portion) => Sign::Done(portion),
                         None => return Err(Break::Dead(Cause::Bug)),
                     }

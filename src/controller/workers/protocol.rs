@@ -15,7 +15,7 @@ use super::Outcome;
 use super::sandbox::{Confinement, Probe};
 use super::share::{Group, Share};
 use super::work::{Manner, Portion};
-use crate::git::Chunk;
+use crate::git::{Chunk, empty_tree};
 use crate::model::{
     Deployment, Diagnostic, Fleet, Limits, Size, Template, TreeId, Workload, Workspace,
 };
@@ -144,11 +144,12 @@ impl Portion {
     }
 
     /// From what [`Answer::Portion`] says, with files of at most `largest` bytes. `None`: it makes no
-    /// sense.
+    /// sense, or speaks of what is not in its chunk.
     pub(super) fn from_answer(
         done: usize,
         mut problems: BTreeMap<usize, Vec<Diagnostic>>,
         body: &[u8],
+        manner: Manner,
         largest: usize,
     ) -> Option<Self> {
         let trees = done.checked_sub(problems.len())?.checked_mul(20)?;
@@ -165,7 +166,9 @@ impl Portion {
             });
         }
         let chunk = Chunk::from_bytes(chunk, largest).ok()?;
-        problems.is_empty().then_some(Self { outcomes, chunk })
+        let there = |tree: &TreeId| *tree == empty_tree() || chunk.contains(*tree);
+        let complete = !manner.objects || outcomes.iter().flatten().all(there);
+        (complete && problems.is_empty()).then_some(Self { outcomes, chunk })
     }
 }
 
@@ -190,10 +193,11 @@ pub(super) fn read<T: DeserializeOwned>(
     most: usize,
 ) -> io::Result<Option<(T, Vec<u8>)>> {
     let mut lengths = [0; 8];
-    if from.read(&mut lengths[..1])? == 0 {
+    let first = from.read(&mut lengths)?;
+    if first == 0 {
         return Ok(None);
     }
-    from.read_exact(&mut lengths[1..])?;
+    from.read_exact(&mut lengths[first..])?;
     let length = |from: usize| {
         let bytes = lengths[from..from + 4].try_into().expect("because there are four");
         u32::from_be_bytes(bytes) as usize

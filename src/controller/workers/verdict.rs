@@ -28,7 +28,11 @@ impl Trials {
     }
 
     pub(super) fn stop(&mut self, deployment: &DeploymentRef, why: Diagnostic) {
-        self.stopped.entry(deployment.clone()).or_insert(why);
+        let known = self.stopped.entry(deployment.clone()).or_insert_with(|| why.clone());
+        // Whichever came first.
+        if why.code < known.code {
+            *known = why;
+        }
     }
 
     /// Takes note of who ran out of time.

@@ -70,7 +70,8 @@ pub(super) fn work<'a, E>(
             portion.outcomes.push(outcome);
             if portion.chunk.is_full() || told.elapsed() >= BEAT {
                 tell(Sign::Done(std::mem::take(&mut portion)))?;
-                told = Instant::now();
+                // A chunk has all that its pairs consist of.
+                (told, last) = (Instant::now(), None);
             }
         }
     }
