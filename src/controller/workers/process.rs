@@ -130,7 +130,7 @@ impl Worker {
                     left -= done;
                     let largest = limits.manifest_size.bytes();
                     match Portion::from_answer(done, problems, &body, manner, largest) {
-                        Some(portion) => Sign::Done(portion),
+                        Some(portion) => Sign::Done(Box::new(portion)),
                         None => return Err(Break::Dead(Cause::Bug)),
                     }
                 }

@@ -17,7 +17,7 @@ pub(super) enum Sign {
     /// It begins with the next group, and everything before is told. Only where it was asked to.
     Begins,
     /// The next pairs are done.
-    Done(Portion),
+    Done(Box<Portion>),
 }
 
 /// What some pairs came to, in the order of the share.
@@ -53,7 +53,7 @@ pub(super) fn work<'a, E>(
     let (mut portion, mut told) = (Portion::default(), Instant::now());
     for group in &share.groups {
         if manner.step_by_step {
-            tell(Sign::Done(std::mem::take(&mut portion)))?;
+            tell(Sign::Done(Box::new(std::mem::take(&mut portion))))?;
             tell(Sign::Begins)?;
         }
         let deployment = &*fleet.deployments[&group.deployment];
@@ -69,13 +69,13 @@ pub(super) fn work<'a, E>(
             slow += usize::from(outcome.as_ref().is_err_and(|found| verdict::is_slow(found)));
             portion.outcomes.push(outcome);
             if portion.chunk.is_full() || told.elapsed() >= BEAT {
-                tell(Sign::Done(std::mem::take(&mut portion)))?;
+                tell(Sign::Done(Box::new(std::mem::take(&mut portion))))?;
                 // A chunk has all that its pairs consist of.
                 (told, last) = (Instant::now(), None);
             }
         }
     }
-    tell(Sign::Done(portion))
+    tell(Sign::Done(Box::new(portion)))
 }
 
 /// The pair's files, and the folder that holds them. Every file is a sibling of the same file of the
