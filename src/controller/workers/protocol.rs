@@ -216,3 +216,58 @@ pub(super) fn read<T: DeserializeOwned>(
     from.read_exact(&mut bytes)?;
     Ok(Some((value, bytes)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::Sibling;
+
+    const OBJECTS: Manner = Manner { objects: true, step_by_step: false };
+
+    #[test]
+    fn frames_are_read_as_written() {
+        let mut pipe = Vec::new();
+        for (text, body) in [("a", &b"1"[..]), ("", b""), ("ä\n", &[0; 70_000])] {
+            write(&mut pipe, &text, body).expect("memory takes all");
+        }
+        let mut from = pipe.as_slice();
+        let mut next = |most| read::<String>(&mut from, most);
+        let frame = |text: &str, body: &[u8]| Some((text.to_owned(), body.to_owned()));
+        assert_eq!(next(100).expect("a frame"), frame("a", b"1"));
+        assert_eq!(next(100).expect("a frame"), frame("", b""));
+        assert_eq!(next(100).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read::<String>(&[][..], 100).expect("the end"), None);
+        for cut in [1, 7, 8, 11] {
+            read::<String>(&pipe[..cut], 100).expect_err("it is cut off");
+        }
+        read::<u32>(pipe.as_slice(), 100).expect_err("it is something else");
+    }
+
+    #[test]
+    fn a_portion_is_believed_if_it_makes_sense() {
+        let portion = || {
+            let mut chunk = Chunk::new();
+            let files = [(crate::model::RepoPath::new("a/b").expect("a path"), b"x"[..].into())];
+            let tree = chunk.files(&files.into(), |path| Sibling::of(path)).expect("it has an id");
+            let problem = vec![Diagnostic::error("render/type", "x")];
+            Portion { outcomes: vec![Ok(tree), Err(problem), Ok(empty_tree())], chunk }
+        };
+        let (Answer::Portion { done, problems }, body) = portion().into_answer(OBJECTS) else {
+            unreachable!("because that is what it becomes")
+        };
+        let read = |done, problems: &BTreeMap<_, _>, body: &[u8]| {
+            Portion::from_answer(done, problems.clone(), body, OBJECTS, 100)
+        };
+        let back = read(done, &problems, &body).expect("it makes sense");
+        assert_eq!(back.outcomes, portion().outcomes);
+        assert_eq!(back.chunk.into_bytes(), portion().chunk.into_bytes());
+        assert!(read(2, &problems, &body).is_none());
+        assert!(read(4, &problems, &body).is_none());
+        assert!(read(0, &problems, &body).is_none());
+        assert!(read(done, &BTreeMap::from([(7, Vec::new())]), &body).is_none());
+        assert!(read(done, &problems, &body[..body.len() - 1]).is_none());
+        let mut other = body.clone();
+        other[0] ^= 1;
+        assert!(read(done, &problems, &other).is_none(), "a tree that is not in the chunk");
+    }
+}
