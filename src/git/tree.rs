@@ -67,10 +67,12 @@ impl Folder {
 
     /// The folder called `name` in here, to put changes into.
     fn enter(&mut self, name: &str) -> &mut Self {
-        let node = self
-            .changes
-            .entry(name.to_owned())
-            .or_insert_with(|| Node::Folder(Self::new(Base::Inherited)));
+        // Most often it is there: a name is copied only for a new one.
+        if !self.changes.contains_key(name) {
+            let folder = Node::Folder(Self::new(Base::Inherited));
+            self.changes.insert(name.to_owned(), folder);
+        }
+        let node = self.changes.get_mut(name).expect("because it was put there");
         match node {
             Node::Folder(_) => {}
             Node::Tree(id) => *node = Node::Folder(Self::new(Base::Tree(*id))),

@@ -32,8 +32,8 @@ pub(super) fn alike(checked: &[u8], other: &[u8]) -> bool {
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     const WIDE: usize = 32;
-    let wide = a.chunks_exact(WIDE).zip(b.chunks_exact(WIDE)).take_while(|(a, b)| a == b).count();
-    let start = wide * WIDE;
+    let (chunks, other) = (a.as_chunks::<WIDE>().0, b.as_chunks::<WIDE>().0);
+    let start = WIDE * chunks.iter().zip(other).take_while(|(a, b)| a == b).count();
     start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
 }
 
