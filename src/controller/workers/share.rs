@@ -134,7 +134,7 @@ mod tests {
             deployments.iter().for_each(|deployment| pairs.insert(deployment, &host));
         }
         let parts = cut(&pairs, 2);
-        assert_eq!(parts.len(), 9);
+        assert_eq!(parts.len(), 8);
         let joined: Vec<OfHost<'_>> = parts.into_iter().flatten().collect();
         assert_eq!(joined, pairs.hosts.iter().collect::<Vec<_>>());
         assert_eq!(cut(&Pairs::default(), 2), Vec::<Vec<OfHost<'_>>>::new());
