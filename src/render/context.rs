@@ -1,6 +1,7 @@
 //! What a template sees. Everything that several renders share is turned into Tera's values once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -118,21 +119,38 @@ impl Checked {
     }
 }
 
-/// The variable `host` for each host that was asked for, by the host's address: hosts stay where they
-/// are for as long as the fleet is borrowed.
+/// What templates see of a host, as the variable `host`: made once for all that is rendered for it.
+pub struct HostFacts<'a> {
+    pub(super) host: &'a Host,
+    pub(super) value: tera::Value,
+}
+
+impl<'a> HostFacts<'a> {
+    #[must_use]
+    pub fn new(host: &'a Host) -> Self {
+        let object = json!({"name": host.name, "labels": host.labels, "values": host.spec.values});
+        Self { host, value: tera::Value::from_serializable(&object) }
+    }
+}
+
+impl fmt::Debug for HostFacts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HostFacts").field(&self.host.name).finish()
+    }
+}
+
+/// The facts of each host that was asked for, by the host's address: hosts stay where they are for as
+/// long as the fleet is borrowed.
 #[derive(Default)]
 pub(super) struct Hosts(HashMap<usize, tera::Value>);
 
 impl Hosts {
-    pub(super) fn value(&mut self, host: &Host) -> tera::Value {
+    pub(super) fn facts<'a>(&mut self, host: &'a Host) -> HostFacts<'a> {
         if self.0.len() >= HOSTS {
             self.0.clear();
         }
-        let make = || {
-            let object =
-                json!({"name": host.name, "labels": host.labels, "values": host.spec.values});
-            tera::Value::from_serializable(&object)
-        };
-        self.0.entry(std::ptr::from_ref(host).addr()).or_insert_with(make).clone()
+        let value = self.0.entry(std::ptr::from_ref(host).addr());
+        let value = value.or_insert_with(|| HostFacts::new(host).value).clone();
+        HostFacts { host, value }
     }
 }

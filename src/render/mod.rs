@@ -42,6 +42,8 @@ use compile::{Compiled, Output};
 use context::{Checked, Hosts, Prepared};
 use fuel::Fuel;
 
+pub use context::HostFacts;
+
 /// Version of the rendering rules: a new one may render the same source differently.
 pub const RENDERER: &str = concat!("titan/", env!("CARGO_PKG_VERSION"));
 
@@ -98,9 +100,21 @@ impl<'a> Renderer<'a> {
         deployment: &'a Deployment,
         host: &'a Host,
     ) -> Result<Arc<Manifests>, RenderError> {
-        let fleet = self.fleet;
-        let limits = &fleet.settings.limits;
-        let host_value = self.hosts.value(host);
+        let facts = self.hosts.facts(host);
+        self.render_with(deployment, &facts)
+    }
+
+    /// The same for a host that need not be of the fleet, and may be gone when the next one comes.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn render_with(
+        &mut self,
+        deployment: &'a Deployment,
+        facts: &HostFacts<'_>,
+    ) -> Result<Arc<Manifests>, RenderError> {
+        let limits = &self.fleet.settings.limits;
+        let host = facts.host;
         let prepared = self.prepared(deployment);
         let compiled = prepared.compiled.clone().map_err(RenderError)?;
         let kubernetes = host.spec.runtime.wants_kubernetes_objects();
@@ -113,7 +127,7 @@ impl<'a> Renderer<'a> {
         if let Some(same) = &variant.same[usize::from(kubernetes)] {
             return Ok(Arc::clone(same));
         }
-        let context = variant.context(host_value);
+        let context = variant.context(facts.value.clone());
         let mut run = Run { compiled: &compiled, limits, deployment, host, checked, kept: 0 };
         let manifests = Arc::new(run.all(context, rules).map_err(RenderError)?);
         let mut kept = run.kept;

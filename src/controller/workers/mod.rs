@@ -1,9 +1,10 @@
 //! Rendering that cannot hurt: worker processes of this binary, one for each core, that may be killed.
 //!
 //! ```text
-//!                cut            frames              sandbox
-//!  Fleet, Pairs ─────▶ [share] ◀──────▶ [serve] ─────────────▶ [work]: render → chunk
-//!  Outcomes, Objects ◀── [pool]           a process of its own ──┘
+//!  Fleet, Pairs ─▶ [call] ─▶ [share] ─▶ [pool] ─ [process] ══ frames ══ [serve] ─ [sandbox]
+//!                    │        whole hosts                  (protocol)      │
+//!  Outcomes ◀────────┤ ids, diagnostics, [verdict]                       [work]: render → chunk
+//!  Objects ◀─────────┘ chunks
 //! ```
 //!
 //! A template is somebody's program. [`crate::render`] counts its steps and its output; what cannot be
@@ -12,8 +13,15 @@
 //! and a fresh worker renders the rest.
 //!
 //! Workers stay, and remember the templates and deployments that they were sent: a change of one host
-//! costs one small frame.
+//! costs one small frame. Where one dies for another reason, its share is rendered by the next; where
+//! none can be started there is an error, and nothing is rendered outside of the sandbox.
+//!
+//! `titan render`, `validate`, `plan` and the checks of a change render in their own process
+//! ([`crate::plan`]), with what `render` counts: who runs them on a laptop or in CI has chosen the
+//! repository, and gives it no more than an editor or a build would. A machine that renders for others
+//! is a controller's.
 
+mod call;
 mod pool;
 mod process;
 mod protocol;
@@ -27,22 +35,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 pub use process::SUBCOMMAND;
 pub use sandbox::{Confinement, Probe};
 pub use serve::serve;
 
-use crate::git::{Chunk, GitError, Objects};
+use crate::git::{GitError, Objects};
 use crate::model::{
     AssignmentRef, DeploymentRef, Diagnostic, Fleet, Limits, Name, Pairs, TreeId, Trees,
 };
+use call::Call;
 use pool::Pool;
-use share::{OfHost, Share};
-use verdict::Trials;
-use work::{Manner, Sign, work};
 
 /// What rendering a pair came to: the tree id of its folder (the empty tree where there is no file),
 /// or what is wrong.
@@ -127,7 +131,8 @@ impl Workers {
     /// ids are wanted.
     ///
     /// # Errors
-    /// When objects cannot be written, or processes cannot be started. What is wrong with a template is an outcome.
+    /// When objects cannot be written, or processes cannot be started: rendering in this process
+    /// instead would give up what they are there for. What is wrong with a template is an outcome.
     ///
     /// # Panics
     /// When a pair is not of `fleet`.
@@ -137,81 +142,8 @@ impl Workers {
         pairs: &Pairs,
         objects: Option<&Objects>,
     ) -> Result<Outcomes, GitError> {
-        let call = Call { fleet, objects, trials: Mutex::default() };
-        let parts = share::cut(pairs, self.count);
-        let next = AtomicUsize::new(0);
-        let run = || -> Result<Outcomes, GitError> {
-            let mut outcomes = Outcomes::default();
-            while let Some(part) = parts.get(next.fetch_add(1, Relaxed)) {
-                // Nobody needs the other parts when one fails.
-                let done = call
-                    .part(self.pool.as_ref(), part)
-                    .inspect_err(|_| next.store(parts.len(), Relaxed));
-                outcomes.append(done?);
-            }
-            Ok(outcomes)
-        };
-        let mut outcomes = match self.count.min(parts.len()) {
-            0 | 1 => run()?,
-            several => thread::scope(|scope| {
-                let threads: Vec<_> = (0..several).map(|_| scope.spawn(run)).collect();
-                let mut all = Outcomes::default();
-                for thread in threads {
-                    let done =
-                        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                    all.append(done?);
-                }
-                Ok::<_, GitError>(all)
-            })?,
-        };
-        call.trials().overrule(pairs, &mut outcomes);
-        Ok(outcomes)
-    }
-}
-
-/// One call of [`Workers::render`].
-struct Call<'a> {
-    fleet: &'a Fleet,
-    objects: Option<&'a Objects>,
-    trials: Mutex<Trials>,
-}
-
-impl Call<'_> {
-    fn trials(&self) -> MutexGuard<'_, Trials> {
-        self.trials.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Renders some hosts' pairs.
-    fn part(&self, pool: Option<&Pool>, part: &[OfHost<'_>]) -> Result<Outcomes, GitError> {
-        let share = {
-            let trials = self.trials();
-            Share::new(self.fleet, part, |deployment| !trials.is_stopped(deployment))
-        };
-        let outcomes = match pool {
-            Some(pool) => pool.render(self, &share)?,
-            None => self.here(&share)?,
-        };
-        let outcomes = share.named(outcomes);
-        self.trials().count(self.fleet, &outcomes.failed);
-        Ok(outcomes)
-    }
-
-    /// Renders a share in this thread.
-    fn here(&self, share: &Share) -> Result<Vec<Outcome>, GitError> {
-        let mut outcomes = Vec::with_capacity(share.len());
-        let manner = Manner { objects: self.objects.is_some(), step_by_step: false };
-        work(self.fleet, share, manner, |sign| match sign {
-            Sign::Begins(_) => Ok(()),
-            Sign::Done(portion) => {
-                outcomes.extend(portion.outcomes);
-                self.join(portion.chunk)
-            }
-        })?;
-        Ok(outcomes)
-    }
-
-    fn join(&self, chunk: Chunk) -> Result<(), GitError> {
-        self.objects.map_or(Ok(()), |objects| objects.join(chunk))
+        let call = Call::new(fleet, objects, self.pool.as_ref());
+        call.render(pairs, self.count)
     }
 }
 

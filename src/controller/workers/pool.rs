@@ -4,11 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::call::Call;
 use super::process::{Break, Worker};
 use super::share::Share;
 use super::verdict::Cause;
-use super::work::{Manner, Sign};
-use super::{Call, Confinement, Outcome, Probe};
+use super::work::Sign;
+use super::{Confinement, Outcome, Probe};
 use crate::git::GitError;
 use crate::model::{Fleet, Size};
 
@@ -25,6 +26,13 @@ pub(super) struct Pool {
 /// begin. Beyond that it is no accident.
 const ACCIDENTS: usize = 3;
 
+/// How a worker died.
+struct Death {
+    cause: Cause,
+    /// Before it told that it began with a group.
+    early: bool,
+}
+
 impl Pool {
     pub(super) fn new(program: PathBuf, most: usize) -> Self {
         Self { program, most, idle: Mutex::default() }
@@ -36,52 +44,66 @@ impl Pool {
         let (mut deaths, mut accidents) = (0, 0);
         while outcomes.len() < share.len() {
             let done = outcomes.len();
-            let rest = share.after(done);
-            // One that dies is asked for nothing again; the next one tells where it breaks.
-            let manner = Manner { objects: call.objects.is_some(), step_by_step: deaths > 0 };
-            let mut worker =
-                if deaths == 0 { self.take(call.fleet)? } else { self.start(call.fleet)? };
-            let mut at = None;
-            let end = worker.work(call.fleet, &rest, manner, |sign| match sign {
-                Sign::Begins(group) => {
-                    at = Some(group);
-                    Ok(())
-                }
-                Sign::Done(portion) => {
-                    outcomes.extend(portion.outcomes);
-                    call.join(portion.chunk)
-                }
-            });
-            let cause = match end {
-                Ok(()) => {
-                    self.put(worker);
-                    continue;
-                }
-                Err(Break::Git(error)) => return Err(error),
-                Err(Break::Dead(cause)) => cause,
-            };
-            tracing::warn!(?cause, "a rendering process ended");
-            let accident = cause == Cause::Killed || (at.is_none() && deaths > 0);
-            accidents = if outcomes.len() > done { 0 } else { accidents } + usize::from(accident);
+            let Some(death) = self.go_on(call, share, &mut outcomes, deaths > 0)? else { break };
+            tracing::warn!(cause = ?death.cause, "a rendering process ended");
             deaths += 1;
-            match at {
+            if outcomes.len() > done {
+                accidents = 0;
+            }
+            let accident = death.cause == Cause::Killed || (death.early && deaths > 1);
+            accidents += usize::from(accident);
+            match deaths {
+                // The next one tells where it breaks.
+                1 => {}
                 _ if accident && accidents <= ACCIDENTS => {}
-                Some(group) => {
-                    let deployment = &rest.groups[group].deployment;
-                    let why = cause.diagnostic(call.fleet, deployment);
-                    call.trials().stop(&deployment.id, why.clone());
-                    let end = done + rest.end_of(group);
-                    outcomes.resize(end.max(outcomes.len()), Err(vec![why]));
+                _ if death.early => {
+                    let end = io::Error::other("it ends before it begins");
+                    return Err(self.failed("render in a process of", end));
                 }
-                None if accident => {
-                    return Err(
-                        self.failed("render in a process of", io::Error::other("it ends at once"))
-                    );
+                _ => {
+                    let (deployment, end) = share.group_of(outcomes.len());
+                    let why =
+                        death.cause.diagnostic(call.fleet, &call.fleet.deployments[deployment]);
+                    call.trials().stop(deployment, why.clone());
+                    outcomes.resize(end, Err(vec![why]));
+                    accidents = 0;
                 }
-                None => {}
             }
         }
         Ok(outcomes)
+    }
+
+    /// Has one worker render what is left of a share; how it died, if it did. One that comes after a
+    /// dead one is new and goes step by step, so that whatever it dies of is its current group's fault.
+    fn go_on(
+        &self,
+        call: &Call<'_>,
+        share: &Share,
+        outcomes: &mut Vec<Outcome>,
+        step_by_step: bool,
+    ) -> Result<Option<Death>, GitError> {
+        let manner = call.manner(step_by_step);
+        let mut worker =
+            if step_by_step { self.start(call.fleet)? } else { self.take(call.fleet)? };
+        let mut early = true;
+        let end = worker.work(call.fleet, share.after(outcomes.len()), manner, |sign| match sign {
+            Sign::Begins => {
+                early = false;
+                Ok(())
+            }
+            Sign::Done(portion) => {
+                outcomes.extend(portion.outcomes);
+                call.join(portion.chunk)
+            }
+        });
+        match end {
+            Ok(()) => {
+                self.put(worker);
+                Ok(None)
+            }
+            Err(Break::Git(error)) => Err(error),
+            Err(Break::Dead(cause)) => Ok(Some(Death { cause, early })),
+        }
     }
 
     /// What holds a worker, and what it can do all the same.

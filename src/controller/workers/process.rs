@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
-use super::protocol::{self, Answer, Job, Request};
+use super::protocol::{self, Answer, Job, Parts, Request};
 use super::share::Share;
 use super::verdict::Cause;
 use super::work::{BEAT, Manner, Portion, Sign};
@@ -42,9 +42,9 @@ pub(super) enum Break {
     Git(GitError),
 }
 
-/// So much longer than `limits.renderTime` may a pair take before its worker is killed. What is usual
-/// is stopped before by counting steps, which does not depend on the machine.
-const MARGIN: u32 = 2;
+/// What a worker may take beside `limits.renderTime`: it reads its share and compiles templates. A loop
+/// that goes on is stopped long before by counting steps, which does not depend on the machine.
+const MARGIN: Duration = Duration::from_secs(1);
 /// How long a worker may do nothing at all.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often the parent looks after a worker that is silent.
@@ -106,33 +106,31 @@ impl Worker {
     pub(super) fn work(
         &mut self,
         fleet: &Fleet,
-        share: &Share,
+        share: Share,
         manner: Manner,
         mut tell: impl FnMut(Sign) -> Result<(), GitError>,
     ) -> Result<(), Break> {
         let limits = &fleet.settings.limits;
-        let mut watch = Watch::new(self.id(), limits.render_time.duration() * MARGIN + BEAT);
-        let job = Job::new(&mut self.known, fleet, share, manner);
-        let request = Request::Work(Box::new(job));
+        let mut watch = Watch::new(self.id(), limits.render_time.duration() + MARGIN + BEAT);
+        let parts = Parts::missing(&mut self.known, fleet, &share);
+        let mut left = share.len();
+        let request = Request::Work(Box::new(Job { parts, share, manner }));
         let to = Patient { pipe: &mut self.input, watch: &mut watch };
         if protocol::write(to, &request, &[]).is_err() {
             return Err(Break::Dead(self.bury(&watch)));
         }
-        let mut left = share.len();
         loop {
             let from = Patient { pipe: &mut self.output, watch: &mut watch };
             let answer = protocol::read(from, largest(limits));
             watch.alive();
             let sign = match answer {
                 Ok(Some((Answer::Done, _))) if left == 0 => return Ok(()),
-                Ok(Some((Answer::Begins(group), _))) if group < share.groups.len() => {
-                    Sign::Begins(group)
-                }
+                Ok(Some((Answer::Begins, _))) => Sign::Begins,
                 Ok(Some((Answer::Portion { done, problems }, body))) if done <= left => {
                     left -= done;
                     let largest = limits.manifest_size.bytes();
-                    match Portion::from_answer(done, problems, &body, largest) {
-                        Some(portion) => Sign::Done(portion),
+                    match Portion::from_answer(done, problems, &body, manner, largest) {
+                        Some(portion) => Sign::Done(Box::new(portion)),
                         None => return Err(Break::Dead(Cause::Bug)),
                     }
                 }

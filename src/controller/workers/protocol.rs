@@ -15,10 +15,9 @@ use super::Outcome;
 use super::sandbox::{Confinement, Probe};
 use super::share::{Group, Share};
 use super::work::{Manner, Portion};
-use crate::git::Chunk;
+use crate::git::{Chunk, empty_tree};
 use crate::model::{
-    Deployment, DeploymentRef, Diagnostic, Fleet, Host, Limits, Size, Template, TreeId, Workload,
-    Workspace,
+    Deployment, Diagnostic, Fleet, Limits, Size, Template, TreeId, Workload, Workspace,
 };
 
 /// What the parent says.
@@ -36,8 +35,8 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Entered(Confinement),
-    /// It begins with this group of the share.
-    Begins(usize),
+    /// It begins with the next group of the share.
+    Begins,
     /// So many pairs are done, with the problems of some of them by their place among these. The body
     /// has the tree ids of the others, one after the other, and then a chunk.
     Portion {
@@ -53,8 +52,7 @@ pub(super) enum Answer {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) parts: Parts,
-    hosts: Vec<Arc<Host>>,
-    groups: Vec<(DeploymentRef, Vec<u32>)>,
+    pub(super) share: Share,
     pub(super) manner: Manner,
 }
 
@@ -68,44 +66,16 @@ pub(super) struct Parts {
     deployments: Vec<Arc<Deployment>>,
 }
 
-impl Job {
-    /// `known` is what the worker knows; it comes to know the rest.
-    pub(super) fn new(known: &mut Fleet, fleet: &Fleet, share: &Share, manner: Manner) -> Self {
-        let groups = share.groups.iter();
-        Self {
-            parts: Parts::missing(known, fleet, share),
-            hosts: share.hosts.clone(),
-            groups: groups
-                .map(|group| (group.deployment.id.clone(), group.hosts.clone()))
-                .collect(),
-            manner,
-        }
-    }
-
-    /// The share, in a fleet that has all parts. `None`: it speaks of what is not there.
-    pub(super) fn share(self, fleet: &Fleet) -> Option<Share> {
-        let count = self.hosts.len();
-        let group = |(id, hosts): (DeploymentRef, Vec<u32>)| {
-            let deployment = Arc::clone(fleet.deployments.get(&id)?);
-            hosts
-                .iter()
-                .all(|place| (*place as usize) < count)
-                .then_some(Group { deployment, hosts })
-        };
-        let groups: Option<Vec<Group>> = self.groups.into_iter().map(group).collect();
-        Some(Share { hosts: self.hosts, groups: groups? })
-    }
-}
-
 impl Parts {
     /// What of `fleet` a share needs and `known` does not have, or has otherwise. `known` gets it.
-    fn missing(known: &mut Fleet, fleet: &Fleet, share: &Share) -> Self {
+    pub(super) fn missing(known: &mut Fleet, fleet: &Fleet, share: &Share) -> Self {
         let mut parts = Self::default();
         if known.settings.limits != fleet.settings.limits {
             known.settings.limits = fleet.settings.limits.clone();
             parts.limits = Some(fleet.settings.limits.clone());
         }
         for Group { deployment, .. } in &share.groups {
+            let deployment = &fleet.deployments[deployment];
             let Deployment { id, template, .. } = &**deployment;
             tell(&mut known.deployments, id, deployment, &mut parts.deployments);
             let of_fleet = &fleet.workspaces[&id.workspace];
@@ -160,7 +130,7 @@ fn tell<K: Ord + Clone, V: PartialEq>(
 
 impl Portion {
     /// As an answer and its body.
-    pub(super) fn into_answer(self) -> (Answer, Vec<u8>) {
+    pub(super) fn into_answer(self, manner: Manner) -> (Answer, Vec<u8>) {
         let (done, mut problems, mut body) = (self.outcomes.len(), BTreeMap::new(), Vec::new());
         for (place, outcome) in self.outcomes.into_iter().enumerate() {
             match outcome {
@@ -168,16 +138,18 @@ impl Portion {
                 Err(found) => drop(problems.insert(place, found)),
             }
         }
-        body.append(&mut self.chunk.into_bytes());
+        let chunk = if manner.objects { self.chunk } else { Chunk::new() };
+        body.append(&mut chunk.into_bytes());
         (Answer::Portion { done, problems }, body)
     }
 
     /// From what [`Answer::Portion`] says, with files of at most `largest` bytes. `None`: it makes no
-    /// sense.
+    /// sense, or speaks of what is not in its chunk.
     pub(super) fn from_answer(
         done: usize,
         mut problems: BTreeMap<usize, Vec<Diagnostic>>,
         body: &[u8],
+        manner: Manner,
         largest: usize,
     ) -> Option<Self> {
         let trees = done.checked_sub(problems.len())?.checked_mul(20)?;
@@ -194,7 +166,9 @@ impl Portion {
             });
         }
         let chunk = Chunk::from_bytes(chunk, largest).ok()?;
-        problems.is_empty().then_some(Self { outcomes, chunk })
+        let there = |tree: &TreeId| *tree == empty_tree() || chunk.contains(*tree);
+        let complete = !manner.objects || outcomes.iter().flatten().all(there);
+        (complete && problems.is_empty()).then_some(Self { outcomes, chunk })
     }
 }
 
@@ -219,10 +193,11 @@ pub(super) fn read<T: DeserializeOwned>(
     most: usize,
 ) -> io::Result<Option<(T, Vec<u8>)>> {
     let mut lengths = [0; 8];
-    if from.read(&mut lengths[..1])? == 0 {
+    let first = from.read(&mut lengths)?;
+    if first == 0 {
         return Ok(None);
     }
-    from.read_exact(&mut lengths[1..])?;
+    from.read_exact(&mut lengths[first..])?;
     let length = |from: usize| {
         let bytes = lengths[from..from + 4].try_into().expect("because there are four");
         u32::from_be_bytes(bytes) as usize
@@ -240,4 +215,59 @@ pub(super) fn read<T: DeserializeOwned>(
     let mut bytes = vec![0; body];
     from.read_exact(&mut bytes)?;
     Ok(Some((value, bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::Sibling;
+
+    const OBJECTS: Manner = Manner { objects: true, step_by_step: false };
+
+    #[test]
+    fn frames_are_read_as_written() {
+        let mut pipe = Vec::new();
+        for (text, body) in [("a", &b"1"[..]), ("", b""), ("ä\n", &[0; 70_000])] {
+            write(&mut pipe, &text, body).expect("memory takes all");
+        }
+        let mut from = pipe.as_slice();
+        let mut next = |most| read::<String>(&mut from, most);
+        let frame = |text: &str, body: &[u8]| Some((text.to_owned(), body.to_owned()));
+        assert_eq!(next(100).expect("a frame"), frame("a", b"1"));
+        assert_eq!(next(100).expect("a frame"), frame("", b""));
+        assert_eq!(next(100).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read::<String>(&[][..], 100).expect("the end"), None);
+        for cut in [1, 7, 8, 11] {
+            read::<String>(&pipe[..cut], 100).expect_err("it is cut off");
+        }
+        read::<u32>(pipe.as_slice(), 100).expect_err("it is something else");
+    }
+
+    #[test]
+    fn a_portion_is_believed_if_it_makes_sense() {
+        let portion = || {
+            let mut chunk = Chunk::new();
+            let files = [(crate::model::RepoPath::new("a/b").expect("a path"), b"x"[..].into())];
+            let tree = chunk.files(&files.into(), |path| Sibling::of(path)).expect("it has an id");
+            let problem = vec![Diagnostic::error("render/type", "x")];
+            Portion { outcomes: vec![Ok(tree), Err(problem), Ok(empty_tree())], chunk }
+        };
+        let (Answer::Portion { done, problems }, body) = portion().into_answer(OBJECTS) else {
+            unreachable!("because that is what it becomes")
+        };
+        let read = |done, problems: &BTreeMap<_, _>, body: &[u8]| {
+            Portion::from_answer(done, problems.clone(), body, OBJECTS, 100)
+        };
+        let back = read(done, &problems, &body).expect("it makes sense");
+        assert_eq!(back.outcomes, portion().outcomes);
+        assert_eq!(back.chunk.into_bytes(), portion().chunk.into_bytes());
+        assert!(read(2, &problems, &body).is_none());
+        assert!(read(4, &problems, &body).is_none());
+        assert!(read(0, &problems, &body).is_none());
+        assert!(read(done, &BTreeMap::from([(7, Vec::new())]), &body).is_none());
+        assert!(read(done, &problems, &body[..body.len() - 1]).is_none());
+        let mut other = body.clone();
+        other[0] ^= 1;
+        assert!(read(done, &problems, &other).is_none(), "a tree that is not in the chunk");
+    }
 }

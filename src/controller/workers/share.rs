@@ -3,21 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Outcome, Outcomes};
-use crate::model::{Deployment, DeploymentRef, Fleet, Host, Name, Pairs};
+use crate::model::{DeploymentRef, Fleet, Host, Name, Pairs};
 
 /// Some whole hosts, rendered by one worker in one go. Deployment by deployment: what its hosts have
 /// in common is prepared once, and their files are deltas of each other.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Share {
     pub(super) hosts: Vec<Arc<Host>>,
     pub(super) groups: Vec<Group>,
 }
 
 /// A deployment on some of a share's hosts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Group {
-    pub(super) deployment: Arc<Deployment>,
+    pub(super) deployment: DeploymentRef,
     /// Places in [`Share::hosts`].
     pub(super) hosts: Vec<u32>,
 }
@@ -64,12 +66,8 @@ impl Share {
                 groups.entry(deployment).or_default().push(place);
             }
         }
-        let deployment = |id: &DeploymentRef| {
-            Arc::clone(fleet.deployments.get(id).expect("because pairs are of this fleet"))
-        };
         let groups = groups.into_iter();
-        let groups =
-            groups.map(|(id, hosts)| Group { deployment: deployment(id), hosts }).collect();
+        let groups = groups.map(|(id, hosts)| Group { deployment: id.clone(), hosts }).collect();
         Self { hosts, groups }
     }
 
@@ -78,9 +76,21 @@ impl Share {
         self.groups.iter().map(|group| group.hosts.len()).sum()
     }
 
-    /// How many pairs there are up to the end of a group.
-    pub(super) fn end_of(&self, group: usize) -> usize {
-        self.groups[..=group].iter().map(|group| group.hosts.len()).sum()
+    /// Whether its places and deployments are there.
+    pub(super) fn is_sound(&self, fleet: &Fleet) -> bool {
+        let there = |host: &u32| (*host as usize) < self.hosts.len();
+        let known = |group: &Group| fleet.deployments.contains_key(&group.deployment);
+        self.groups.iter().all(|group| known(group) && group.hosts.iter().all(there))
+    }
+
+    /// The deployment of the pair at a place, and where its group ends.
+    pub(super) fn group_of(&self, place: usize) -> (&DeploymentRef, usize) {
+        let mut end = 0;
+        let group = self.groups.iter().find(|group| {
+            end += group.hosts.len();
+            place < end
+        });
+        (&group.expect("because there is such a pair").deployment, end)
     }
 
     /// What is left of it without its first `done` pairs.
@@ -91,7 +101,7 @@ impl Share {
             done -= skipped;
             if skipped < group.hosts.len() {
                 let hosts = group.hosts[skipped..].to_vec();
-                groups.push(Group { deployment: Arc::clone(&group.deployment), hosts });
+                groups.push(Group { deployment: group.deployment.clone(), hosts });
             }
         }
         Self { hosts: self.hosts.clone(), groups }
@@ -101,10 +111,7 @@ impl Share {
     pub(super) fn named(&self, outcomes: Vec<Outcome>) -> Outcomes {
         let mut named = Outcomes::default();
         let pairs = self.groups.iter().flat_map(|group| {
-            group
-                .hosts
-                .iter()
-                .map(|place| (&group.deployment.id, &self.hosts[*place as usize].name))
+            group.hosts.iter().map(|place| (&group.deployment, &self.hosts[*place as usize].name))
         });
         for ((deployment, host), outcome) in pairs.zip(outcomes) {
             named.add(deployment, host, outcome);
@@ -127,7 +134,7 @@ mod tests {
             deployments.iter().for_each(|deployment| pairs.insert(deployment, &host));
         }
         let parts = cut(&pairs, 2);
-        assert_eq!(parts.len(), 9);
+        assert_eq!(parts.len(), 8);
         let joined: Vec<OfHost<'_>> = parts.into_iter().flatten().collect();
         assert_eq!(joined, pairs.hosts.iter().collect::<Vec<_>>());
         assert_eq!(cut(&Pairs::default(), 2), Vec::<Vec<OfHost<'_>>>::new());

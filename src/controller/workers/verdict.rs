@@ -28,7 +28,11 @@ impl Trials {
     }
 
     pub(super) fn stop(&mut self, deployment: &DeploymentRef, why: Diagnostic) {
-        self.stopped.entry(deployment.clone()).or_insert(why);
+        let known = self.stopped.entry(deployment.clone()).or_insert_with(|| why.clone());
+        // Whichever came first.
+        if why.code < known.code {
+            *known = why;
+        }
     }
 
     /// Takes note of who ran out of time.
@@ -109,4 +113,34 @@ pub(super) fn too_slow(fleet: &Fleet, deployment: &Deployment) -> Diagnostic {
 
 pub(super) fn is_slow(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|found| found.code == "render/timeout")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Name;
+
+    #[test]
+    fn verdicts_do_not_depend_on_the_order() {
+        let [a, b]: [DeploymentRef; 2] = ["w/l/a", "w/l/b"].map(|id| id.parse().expect("a name"));
+        let [h, i] = ["h", "i"].map(|name| Name::new(name).expect("a name"));
+        let mut pairs = Pairs::default();
+        let mut outcomes = Outcomes::default();
+        for (deployment, host) in [(&a, &h), (&a, &i), (&b, &h)] {
+            pairs.insert(deployment, host);
+            outcomes.add(deployment, host, Ok(crate::git::empty_tree()));
+        }
+        let found = |code: &str| Diagnostic::error(code, "x");
+        let judged = |codes: [&str; 2]| {
+            let (mut trials, mut outcomes) = (Trials::default(), outcomes.clone());
+            codes.iter().for_each(|code| trials.stop(&a, found(code)));
+            trials.overrule(&pairs, &mut outcomes);
+            outcomes
+        };
+        let judged_so = judged(["render/memory", "render/timeout"]);
+        assert_eq!(judged_so, judged(["render/timeout", "render/memory"]));
+        let why = vec![found("render/memory")];
+        assert_eq!(judged_so.failed, [(a.on(&h), why.clone()), (a.on(&i), why)].into());
+        assert_eq!(judged_so.made.iter().map(|(id, _, _)| id).collect::<Vec<_>>(), [&b]);
+    }
 }

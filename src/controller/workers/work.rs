@@ -1,5 +1,6 @@
 //! Rendering a share: what a worker does, be it a process or a thread.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -7,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::share::Share;
 use super::{Outcome, verdict};
 use crate::git::{Chunk, Sibling};
-use crate::model::{DeploymentRef, Diagnostic, Fleet, Manifests};
-use crate::render::Renderer;
+use crate::model::{DeploymentRef, Diagnostic, Fleet, Manifests, TreeId};
+use crate::render::{HostFacts, Renderer};
 
 /// What a worker tells while it renders.
 #[derive(Debug)]
 pub(super) enum Sign {
-    /// It begins with the group at this place. Only where it was asked to.
-    Begins(usize),
+    /// It begins with the next group, and everything before is told. Only where it was asked to.
+    Begins,
     /// The next pairs are done.
-    Done(Portion),
+    Done(Box<Portion>),
 }
 
 /// What some pairs came to, in the order of the share.
@@ -39,47 +40,61 @@ pub(super) struct Manner {
 /// Longest time between two signs of life, unless one pair takes longer.
 pub(super) const BEAT: Duration = Duration::from_millis(100);
 
-/// Renders all pairs of a share; what they come to is told in portions.
-pub(super) fn work<E>(
-    fleet: &Fleet,
+/// Renders all pairs of a share, whose deployments are those of `fleet`; what they come to is told in
+/// portions.
+pub(super) fn work<'a, E>(
+    renderer: &mut Renderer<'a>,
+    fleet: &'a Fleet,
     share: &Share,
     manner: Manner,
     mut tell: impl FnMut(Sign) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut renderer = Renderer::new(fleet);
+    let hosts: Vec<HostFacts<'_>> = share.hosts.iter().map(|host| HostFacts::new(host)).collect();
     let (mut portion, mut told) = (Portion::default(), Instant::now());
-    for (place, group) in share.groups.iter().enumerate() {
+    for group in &share.groups {
         if manner.step_by_step {
-            tell(Sign::Done(std::mem::take(&mut portion)))?;
-            tell(Sign::Begins(place))?;
+            tell(Sign::Done(Box::new(std::mem::take(&mut portion))))?;
+            tell(Sign::Begins)?;
         }
-        let mut slow = 0;
+        let deployment = &*fleet.deployments[&group.deployment];
+        let (mut slow, mut last) = (0, None);
         for host in &group.hosts {
             let outcome = if slow > verdict::SLOW {
-                Err(vec![verdict::too_slow(fleet, &group.deployment)])
+                Err(vec![verdict::too_slow(fleet, deployment)])
             } else {
-                let host = &share.hosts[*host as usize];
-                let rendered = renderer.render(&group.deployment, host).map_err(|error| error.0);
-                rendered.and_then(|files| write(&mut portion.chunk, &group.deployment.id, &files))
+                let rendered = renderer.render_with(deployment, &hosts[*host as usize]);
+                let write = |files| write(&mut portion.chunk, &group.deployment, files, &mut last);
+                rendered.map_err(|error| error.0).and_then(write)
             };
-            slow += usize::from(outcome.as_ref().is_err_and(|problems| verdict::is_slow(problems)));
+            slow += usize::from(outcome.as_ref().is_err_and(|found| verdict::is_slow(found)));
             portion.outcomes.push(outcome);
             if portion.chunk.is_full() || told.elapsed() >= BEAT {
-                tell(Sign::Done(std::mem::take(&mut portion)))?;
-                told = Instant::now();
+                tell(Sign::Done(Box::new(std::mem::take(&mut portion))))?;
+                // A chunk has all that its pairs consist of.
+                (told, last) = (Instant::now(), None);
             }
         }
     }
-    tell(Sign::Done(portion))
+    tell(Sign::Done(Box::new(portion)))
 }
 
 /// The pair's files, and the folder that holds them. Every file is a sibling of the same file of the
-/// same deployment on other hosts.
-fn write(chunk: &mut Chunk, deployment: &DeploymentRef, manifests: &Manifests) -> Outcome {
+/// same deployment on other hosts. Often the `last` host got the very same ones.
+fn write(
+    chunk: &mut Chunk,
+    deployment: &DeploymentRef,
+    manifests: Arc<Manifests>,
+    last: &mut Option<(Arc<Manifests>, TreeId)>,
+) -> Outcome {
+    if let Some((_, tree)) = last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, &manifests)) {
+        return Ok(*tree);
+    }
     let written = chunk.files(&manifests.files, |path| Sibling::of(&(deployment, path)));
-    written.map_err(|_| {
+    let tree = written.map_err(|_| {
         // Only somebody who makes two texts with one SHA-1 gets here.
         let message = format!("a file of {deployment} has the id of another");
         vec![Diagnostic::error("git/fsck", message).fix("change the file")]
-    })
+    })?;
+    *last = Some((manifests, tree));
+    Ok(tree)
 }

@@ -23,7 +23,7 @@ use super::{Sibling, delta};
 use crate::git::GitError;
 use crate::git::error::gix_error;
 use crate::git::raw::{self, Slot};
-use crate::git::read::tree_id;
+use crate::git::read::{object, tree_id};
 use crate::model::{RepoPath, TreeId};
 
 /// When a chunk should be handed over: larger ones save little, and wait in memory.
@@ -65,6 +65,12 @@ impl Chunk {
     #[must_use]
     pub fn size(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Whether an object is in it.
+    #[must_use]
+    pub fn contains(&self, id: TreeId) -> bool {
+        self.places.contains_key(&object(id))
     }
 
     /// Whether it is time to hand it over and begin another.

@@ -101,6 +101,28 @@ fn loops_that_go_on_and_on() {
     check(SHORT, "", &[("a.tera", comprehension)], "render/timeout");
 }
 
+/// On a few hosts each is told by itself; a deployment that is slow everywhere is stopped as a whole, in
+/// words that do not depend on which host came first.
+#[test]
+fn a_deployment_that_is_slow_everywhere() {
+    let endless = "{% for x in range(end=99999) %}{{ x }}{% endfor %}";
+    let few = check(SHORT, "", &[("a.tera", endless)], "render/timeout");
+    assert!(few[0].message.ends_with("for iot/temp/bad@pi"), "{few:?}");
+    let mut scene = scene(SHORT, "", &[("a.tera", endless)]);
+    for host in 0..100 {
+        let text = "apiVersion: titan.dev/v1\nkind: Host\nspec: {runtime: directory}\n";
+        scene = scene.file(&format!("hosts/h{host}.yaml"), text);
+    }
+    let outcomes = render(&WORKERS, &scene);
+    let bad = of(&outcomes, &deployment("bad"));
+    let stopped = bad.values().filter_map(|outcome| outcome.as_ref().err());
+    let stopped: Vec<_> = stopped.flatten().collect();
+    assert_eq!(stopped.len(), 102);
+    let message = "iot/temp/bad takes too long to render (`limits.renderTime` is 50ms)";
+    assert!(stopped.iter().all(|found| found.message == message), "{stopped:?}");
+    assert!(of(&outcomes, &good()).values().all(Result::is_ok));
+}
+
 /// Few steps, each of which takes long: no counting helps, so the worker is killed.
 #[test]
 fn steps_that_take_too_long() {
