@@ -9,6 +9,7 @@
 //! ```
 
 pub mod guard;
+pub mod preview;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

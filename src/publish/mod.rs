@@ -12,6 +12,7 @@
 
 mod edit;
 mod files;
+mod glance;
 mod message;
 mod read;
 mod resume;
@@ -19,6 +20,7 @@ mod resume;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use glance::{Glance, Wanted, glance, manifests};
 pub use message::{
     GENERATION_TRAILER, HEALED_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER,
     SOURCE_TRAILER,
