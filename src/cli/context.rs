@@ -1,6 +1,7 @@
 //! Finding and opening the fleet's repository, the same way for every command.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -159,7 +160,7 @@ impl Context {
         let files = files.unwrap_or_default();
         let mut parsed = parse(revision, &files);
         if let Some(revision) = revision.filter(|_| parsed.fleet.held.all.is_some()) {
-            parsed.fleet.settings = settings_at(git, revision)?;
+            Arc::make_mut(&mut parsed.fleet).settings = settings_at(git, revision)?;
         }
         Ok(Config { repository, files, parsed })
     }

@@ -113,10 +113,10 @@ fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
         rendered = publish::read(git, before)?;
     }
     let mut step = step.expect("the backlog holds at least the head");
-    step.fleet.settings = settings;
+    Arc::make_mut(&mut step.fleet).settings = settings;
     Ok(Pass {
         source: step.source,
-        fleet: Arc::new(step.fleet),
+        fleet: step.fleet,
         schedule: step.schedule,
         diagnostics: step.diagnostics,
         held: step.held,
@@ -141,14 +141,14 @@ fn rewritten(
         Err(GitError::Object { .. }) => now.fleet,
         Err(error) => return Err(error),
     };
-    fleet.settings = settings;
+    Arc::make_mut(&mut fleet).settings = settings;
     let reason = format!(
         "the config branch was rewritten: it no longer contains {}, which was rendered last; fix: put it back, or `titan resume --accept {head}`",
         last.short()
     );
     Ok(Pass {
         source: git.commit(head)?,
-        fleet: Arc::new(fleet),
+        fleet,
         schedule: Schedule::default(),
         diagnostics: now.diagnostics,
         held: BTreeMap::from([("history".to_owned(), reason)]),
@@ -179,7 +179,7 @@ pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitErr
         let Some(revision) = next else { break };
         let fleet = parse(Some(revision), &git.settings_file(revision)?).fleet;
         if fleet.held.all.is_none() {
-            return Ok(fleet.settings);
+            return Ok(fleet.settings.clone());
         }
         next = git.commit(revision)?.parents.first().copied();
     }
@@ -263,7 +263,7 @@ fn inputs_of(git: &Repository, revision: Revision) -> Result<Vec<TreeId>, GitErr
 /// One source commit, rendered on top of what was there before.
 pub(super) struct Step {
     pub(super) source: CommitInfo,
-    pub(super) fleet: Fleet,
+    pub(super) fleet: Arc<Fleet>,
     pub(super) schedule: Schedule,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) held: BTreeMap<String, String>,
