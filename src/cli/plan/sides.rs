@@ -7,16 +7,18 @@
 //! are read that decide anything: of cordoned and held hosts, of suspended and held deployments.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 
 use super::super::verify;
 use super::range::Point;
 use crate::controller::reconcile::settings_at;
-use crate::git::{GitError, Repository, directory_files};
-use crate::model::{AssignmentRef, Assignments, Fleet, Manifests, Revision, Schedule};
-use crate::parse::{self, Parsed, parse};
+use crate::git::{GitError, Repository, Sources, directory_files};
+use crate::model::{
+    AssignmentRef, Assignments, Fleet, Manifests, Revision, Schedule, SourceChanges,
+};
+use crate::parse::{self, Parsed, Parser};
 use crate::plan::Evaluation;
 use crate::plan::guard::{self, Before};
 use crate::plan::preview::Side;
@@ -47,39 +49,47 @@ impl State {
     pub(super) fn side(&self) -> Side<'_> {
         Side { fleet: &self.parsed.fleet, schedule: &self.schedule }
     }
+}
 
-    /// Reads a state; it is placed later.
-    fn read(git: &Repository, point: &Point) -> Result<Self> {
-        let (mut parsed, trailers) = match (&point.folder, point.revision) {
-            (Some(folder), _) => {
-                (parse(None, &directory_files(folder, parse::limits)?), Vec::new())
-            }
-            (None, Some(revision)) => {
-                let files = git.source_files(revision, parse::limits)?;
-                (parse(Some(revision), &files), git.commit(revision)?.trailers)
-            }
-            (None, None) => (Parsed::default(), Vec::new()),
+/// Reads one state after the other: what both have is read once.
+#[derive(Default)]
+struct Reader {
+    sources: Sources,
+    parser: Parser,
+}
+
+impl Reader {
+    /// The state, which is not placed yet.
+    fn read(&mut self, git: &Repository, point: &Point) -> Result<State> {
+        let changes = match (&point.folder, point.revision) {
+            (Some(folder), _) => SourceChanges::All(directory_files(folder, parse::limits)?),
+            (None, Some(revision)) => self.sources.changes(git, revision, parse::limits)?,
+            (None, None) => SourceChanges::All(Vec::new()),
         };
-        if let Some(revision) = point.revision
-            && parsed.fleet.held.all.is_some()
-        {
-            parsed.fleet.settings = settings_at(git, revision)?;
+        let mut parsed = self.parser.update(point.revision, changes);
+        let mut trailers = Vec::new();
+        if let Some(revision) = point.revision {
+            trailers = git.commit(revision)?.trailers;
+            if parsed.fleet.held.all.is_some() {
+                Arc::make_mut(&mut parsed.fleet).settings = settings_at(git, revision)?;
+            }
         }
-        Ok(Self { parsed, schedule: Schedule::default(), trailers })
+        Ok(State { parsed, schedule: Schedule::default(), trailers })
     }
 }
 
 impl Sides {
     pub(super) fn read(git: &Repository, base: &Point, head: &Point) -> Result<Self> {
         let branch_of = |state: &State| state.parsed.fleet.settings.branches.rendered.clone();
-        let base_state = State::read(git, base)?;
+        let mut reader = Reader::default();
+        let base_state = reader.read(git, base)?;
         let rendered = match base.revision {
             Some(revision) => rendered_at(git, &branch_of(&base_state), revision)?,
             None => None,
         };
         let mut sides = Self {
             base: base_state,
-            head: State::read(git, head)?,
+            head: reader.read(git, head)?,
             rendered,
             held: None,
             glance: Glance::default(),

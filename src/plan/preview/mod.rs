@@ -117,3 +117,6 @@ pub fn preview(before: Side<'_>, after: Side<'_>, old: Old<'_>) -> Preview {
         emptied: found.emptied,
     }
 }
+
+#[cfg(test)]
+mod tests;
