@@ -199,11 +199,7 @@ fn lines(text: &str, most: usize) -> String {
     let end = text.floor_char_boundary(most);
     let end = text[..end].rfind('\n').map_or(end, |end| end + 1);
     let rest = text[end..].lines().count();
-    format!(
-        "{}\n# {} are not shown\n",
-        text[..end].trim_end_matches('\n'),
-        story::count(rest, "more line")
-    )
+    format!("{}\n# and {}\n", text[..end].trim_end_matches('\n'), story::count(rest, "more line"))
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -253,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_ends_with_a_word_about_it() {
-        assert_eq!(lines("+a\n+b\n+c\n", 7), "+a\n+b\n# 1 more line are not shown\n");
+        assert_eq!(lines("+a\n+b\n+c\n", 7), "+a\n+b\n# and 1 more line\n");
         assert_eq!(cut("ää", 3), "ä…");
     }
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::exit::Exit;
 use super::output::Format;
-use crate::git::GitError;
+use crate::git::{GitError, Repository};
 use crate::model::{API_VERSION, AssignmentRef, Revision};
 use crate::plan::preview::{Preview, RemovalGuard, fresh, preview, removals};
 use range::{Point, Range, range};
@@ -112,14 +112,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
 }
 
 /// Whether the base has gone on since the head left it.
-fn apart(git: &crate::git::Repository, base: &Point, head: &Point) -> Result<bool, GitError> {
+fn apart(git: &Repository, base: &Point, head: &Point) -> Result<bool, GitError> {
     match (base.revision, head.revision) {
         (Some(base), Some(head)) => Ok(!git.is_ancestor(base, head)?),
         _ => Ok(false),
     }
 }
 
-fn report(git: &crate::git::Repository, base: Point, head: Point) -> Result<Report> {
+fn report(git: &Repository, base: Point, head: Point) -> Result<Report> {
     let sides = Sides::read(git, &base, &head)?;
     let (before, after) = (sides.base.side(), sides.head.side());
     let failed = Mutex::new(None);

@@ -8,7 +8,8 @@ use super::facts::Facts;
 use super::group::{Change, Groups, Kind};
 use super::held::Failures;
 use crate::model::{
-    AssignmentRef, Deployment, DeploymentRef, Fleet, Host, Manifests, Name, TemplateRef,
+    AssignmentRef, Deployment, DeploymentRef, Diagnostic, Fleet, Host, Labels, Manifests, Name,
+    Runtime, TemplateRef, Values,
 };
 use crate::render::Renderer;
 
@@ -111,16 +112,15 @@ fn pairs<'a>(before: Side<'_>, after: Side<'a>) -> Vec<Pair<'a>> {
 
 /// Hosts of which a template may see something else.
 fn dirty_hosts<'a>(before: &Fleet, after: &'a Fleet) -> BTreeSet<&'a Name> {
-    let same = |old: &Arc<Host>, new: &Arc<Host>| {
-        let seen = |host: &Host| (host.labels.clone(), host.spec.values.clone());
-        Arc::ptr_eq(old, new)
-            || old == new
-            || (seen(old) == seen(new) && old.spec.runtime == new.spec.runtime)
-    };
-    let hosts = after.hosts.iter();
-    let dirty =
-        hosts.filter(|(name, new)| before.hosts.get(*name).is_none_or(|old| !same(old, new)));
-    dirty.map(|(name, _)| name).collect()
+    let same = |old: &Arc<Host>, new: &Arc<Host>| Arc::ptr_eq(old, new) || seen(old) == seen(new);
+    let is_dirty =
+        |name: &Name, new: &Arc<Host>| before.hosts.get(name).is_none_or(|old| !same(old, new));
+    after.hosts.iter().filter(|(name, new)| is_dirty(name, new)).map(|(name, _)| name).collect()
+}
+
+/// All of a host that decides what is rendered for it.
+fn seen(host: &Host) -> (&Labels, &Values, Runtime) {
+    (&host.labels, &host.spec.values, host.spec.runtime)
 }
 
 /// Whether a deployment renders to the same as before on a host that is the same.
@@ -190,7 +190,7 @@ impl<'a> Comparison<'a> {
         &mut self,
         assignment: &AssignmentRef,
         origin: Origin,
-    ) -> Result<Manifests, Vec<crate::model::Diagnostic>> {
+    ) -> Result<Manifests, Vec<Diagnostic>> {
         match origin {
             Origin::New => Ok(Manifests::default()),
             Origin::Kept => Ok((self.old)(assignment).unwrap_or_default()),

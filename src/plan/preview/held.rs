@@ -8,7 +8,7 @@ use super::Side;
 use crate::model::{
     AssignmentRef, DeploymentRef, Diagnostic, Fleet, Name, RepoPath, Template, TemplateRef,
 };
-use crate::plan::{check_unused, held as names};
+use crate::plan::{check_unused, held as held_by_parsing};
 
 /// Something that stays as it is, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,8 +87,8 @@ impl Failures {
 
 /// All that is held after the change, what is new first.
 pub(super) fn held(before: Side<'_>, after: Side<'_>, failures: &Failures) -> Vec<HeldBack> {
-    let known = names(before.fleet);
-    let mut held: Vec<HeldBack> = names(after.fleet)
+    let known = held_by_parsing(before.fleet);
+    let mut held: Vec<HeldBack> = held_by_parsing(after.fleet)
         .into_iter()
         .map(|(what, reason)| HeldBack {
             known: known.contains_key(&what),

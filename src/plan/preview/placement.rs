@@ -111,7 +111,8 @@ pub(super) fn hosts(before: Side<'_>, after: Side<'_>) -> HostEffects {
         fleet.hosts.contains_key(name) || fleet.held.hosts.contains_key(name)
     };
     let mut effects = HostEffects::default();
-    if new.held.all.is_some() {
+    // Then nobody knows who belongs to it.
+    if new.held.all.is_some() || old.held.all.is_some() {
         return effects;
     }
     let gone = old.hosts.keys().chain(old.held.hosts.keys()).filter(|name| !exists(new, name));
@@ -206,7 +207,7 @@ fn places<'a>(side: Side<'a>, id: &DeploymentRef) -> BTreeSet<&'a Name> {
 }
 
 fn transition(before: &Fleet, after: &Fleet, id: &DeploymentRef) -> Option<Transition> {
-    if after.held.all.is_some() {
+    if before.held.all.is_some() || after.held.all.is_some() {
         return None;
     }
     let held = |fleet: &Fleet| fleet.held.deployments.contains_key(id);

@@ -1,11 +1,12 @@
 //! What the guard will say to the removals of a change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Preview, Side};
-use crate::model::{AssignmentRef, Host, TreeId};
+use crate::model::{AssignmentRef, Host, Manifests, Name, RepoPath, TreeId};
 use crate::plan::Evaluation;
 use crate::plan::guard::{self, ALLOW_TRAILER, Allowance, Before};
 
@@ -71,7 +72,7 @@ pub fn removals(
     let (trees, folders) = (trees(before), folders(before));
     let before = Before { trees: &trees, folders: &folders, held };
     let mut evaluation = Evaluation { schedule: after.schedule.clone(), ..Evaluation::default() };
-    let emptied = preview.emptied.iter().map(|pair| (pair.clone(), Default::default()));
+    let emptied = preview.emptied.iter().map(|pair| (pair.clone(), Arc::new(Manifests::default())));
     evaluation.manifests.extend(emptied);
     ruling.removals = guard::pending(after.fleet, &evaluation, &before).removals.len();
     if ruling.removals == 0 {
@@ -101,7 +102,7 @@ fn trees(side: Side<'_>) -> BTreeMap<AssignmentRef, TreeId> {
     pairs.map(|(deployment, host)| (deployment.on(host), tree)).collect()
 }
 
-fn folders(side: Side<'_>) -> BTreeMap<crate::model::Name, crate::model::RepoPath> {
+fn folders(side: Side<'_>) -> BTreeMap<Name, RepoPath> {
     let hosts = side.fleet.hosts.iter();
     let hosts = hosts.map(|(name, host)| (name.clone(), host.folder()));
     hosts.filter(|(_, folder)| folder.as_str().len() <= Host::LONGEST_FOLDER).collect()
