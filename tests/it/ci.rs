@@ -108,7 +108,7 @@ impl Checkout {
         for name in ["comment.md", "plan.md"] {
             let text = std::fs::read_to_string(self.path().join(name)).expect("it was written");
             assert!(text.starts_with("<!-- titan plan -->\n"), "{text}");
-            assert!(text.contains("replicas 3 → 9") || text.contains("+  replicas: 9"), "{text}");
+            assert!(text.contains("replicas 4 → 9"), "{text}");
         }
     }
 }

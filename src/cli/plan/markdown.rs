@@ -26,6 +26,8 @@ struct Bounds {
     all: usize,
     /// Bytes of one section that is not files.
     section: usize,
+    /// Bytes that are kept for a list of changes without their difference.
+    list: usize,
     /// Bytes of one difference.
     diff: usize,
     /// Bytes of one line.
@@ -35,8 +37,14 @@ struct Bounds {
 
 /// For a comment. `rest` is the file where all of it is.
 pub(super) fn comment(report: &Report, rest: Option<&Path>) -> String {
-    let bounds =
-        Bounds { all: COMMENT - FOOTER, section: 9000, diff: 6000, line: 400, names: Names(5) };
+    let bounds = Bounds {
+        all: COMMENT - FOOTER,
+        section: 9000,
+        list: 9000,
+        diff: 6000,
+        line: 400,
+        names: Names(5),
+    };
     let (mut text, left) = write(report, &bounds);
     if left > 0 {
         let changes = story::count(left, "more change");
@@ -58,7 +66,11 @@ pub(super) fn comment(report: &Report, rest: Option<&Path>) -> String {
 /// Without any limit.
 pub(super) fn whole(report: &Report) -> String {
     let max = usize::MAX;
-    write(report, &Bounds { all: max, section: max, diff: max, line: max, names: Names(max) }).0
+    write(
+        report,
+        &Bounds { all: max, section: max, list: 0, diff: max, line: max, names: Names(max) },
+    )
+    .0
 }
 
 /// The text, and how many groups of changes have no room in it.
@@ -146,8 +158,7 @@ fn groups(text: &mut String, report: &Report, bounds: &Bounds) -> usize {
     let few = groups.len() <= 3;
     let mut left = report.preview.omitted;
     let mut listed = false;
-    // The list needs some room as well.
-    let room = bounds.all.saturating_sub(bounds.section);
+    let room = bounds.all - bounds.list;
     for group in groups {
         let whole = details(report, group, bounds, few);
         if !listed && text.len() + whole.len() <= room {

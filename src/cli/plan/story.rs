@@ -213,7 +213,7 @@ pub(super) fn held(report: &Report, names: Names) -> Vec<Line> {
     let line = |one: &HeldBack| {
         let stay = match (one.assignments, one.hosts.len()) {
             (0, _) => String::new(),
-            (many, 0) => format!(" ({} stay as they are)", count(many, "assignment")),
+            (many, 0) => format!(" ({} kept)", count(many, "assignment")),
             (many, _) => format!(" on {}: {}", count(many, "host"), names.of(&one.hosts)),
         };
         let (sign, already) = match one.known {
@@ -266,10 +266,7 @@ fn deployment(one: &DeploymentEffect, names: Names, lines: &mut Vec<Line>) {
     }
     match one.transition {
         Some(Transition::Suspended) => {
-            say(
-                Sign::Other,
-                format!("is suspended: {} stay as they are", count(one.after, "host")),
-            );
+            say(Sign::Other, format!("is suspended: kept on {}", count(one.after, "host")));
         }
         Some(Transition::Resumed) => say(Sign::Other, "is no longer suspended".to_owned()),
         Some(Transition::Released) => say(Sign::New, "is no longer held".to_owned()),

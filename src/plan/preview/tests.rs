@@ -225,7 +225,7 @@ fn what_was_suspended_is_compared_with_what_is_there() {
 #[test]
 fn a_template_that_gives_nothing_any_more_removes() {
     let before = fleet(&THREE, FILE, json!({}));
-    let after = fleet(&THREE, "{% if false %}x{% endif %}\n", json!({}));
+    let after = fleet(&THREE, FILE, json!({})).template("app", json!({}), &[]);
     let found = preview(&before, &after);
     assert_eq!((found.counts.removed, found.counts.changed, found.emptied.len()), (3, 0, 3));
     assert_eq!(groups(&found), ["Removed a.txt 3 - (varies)"]);
@@ -290,7 +290,7 @@ mod guards {
             std::sync::Arc::make_mut(host).path = RepoPath::new(&path).expect("a path");
         }
         assert_eq!(rule(&before, &mut after, "").ruling, Ruling::Held);
-        let mut after = fleet(&THREE, "{% if false %}x{% endif %}\n", json!({}));
+        let mut after = fleet(&THREE, FILE, json!({})).template("app", json!({}), &[]);
         assert_eq!(rule(&before, &mut after, "").removals, 3);
     }
 }

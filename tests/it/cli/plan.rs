@@ -192,7 +192,34 @@ fn what_is_wrong_holds_and_is_told() {
         "workspaces/stores/workloads/till/deployments/next.yaml",
         "apiVersion: titan.dev/v1\nkind: Deployment\nspec: {target: nowhere}\n",
     );
-    insta::assert_snapshot!(stable(&world.run("plan").fine().out), @"");
+    insta::assert_snapshot!(stable(&world.run("plan").fine().out), @r#"
+    plan  HEAD (…) → working tree
+
+    held
+    ! deployment stores/till/next (1 assignment kept): workspaces/stores/workloads/till/deployments/next.yaml:3:16: there is no target `nowhere`
+    ! deployment stores/till/prod on 2 hosts: austin, berlin: error[render/undefined] templates/app/files/app.txt.tera:1:4: `values.nothing` is not defined for stores/till/prod@austin
+
+    new problems
+    error[ref/unknown-target]: there is no target `nowhere`
+     --> workspaces/stores/workloads/till/deployments/next.yaml:3:16
+      |
+    3 | spec: {target: nowhere}
+      |                ^^^^^^^
+      |
+      = help: create `workspaces/stores/targets/nowhere.yaml`
+
+    error[render/undefined]: `values.nothing` is not defined for stores/till/prod@austin
+     --> templates/app/files/app.txt.tera:1:4
+      |
+    1 | {{ values.nothing }}
+      |    ^^^^^^^^^^^^^^
+      |
+      = help: give it in the deployment's `values`, or in the template's `defaults`
+
+    2 errors
+
+    3 assignments newly held
+    "#);
     world.commit("broken");
     set_size(&world, 4);
     let again = world.run("plan").fine().out;
@@ -209,7 +236,38 @@ fn as_markdown() {
         "titan.yaml",
         "apiVersion: titan.dev/v1\nkind: Fleet\nspec: {guards: {maxRemovals: 0}}\n",
     );
-    insta::assert_snapshot!(stable(&world.run("plan -o markdown").fine().out), @"");
+    insta::assert_snapshot!(stable(&world.run("plan -o markdown").fine().out), @r#"
+    <!-- titan plan -->
+    ### titan plan: `HEAD` (`…`) → `working tree`
+
+    **1 assignment removed, 1 assignment changed, 1 host removed**
+
+    #### Removals
+
+    ```diff
+    ! guard: 1 removal would be held: 1 of 3 assignments would be removed, 0 may be; the first is stores/till/prod@austin; fix: commit with trailer Titan-Allow-Removals: 1
+    - host austin leaves the fleet, and 1 assignment with it
+    - stores/till/prod leaves 1 of 2 hosts: austin
+    ```
+
+    The merge commit lets them go with the trailer `Titan-Allow-Removals: 1`.
+
+    #### Files
+
+    <details open><summary><b>1 host</b>: <code>2 on berlin → 3 on berlin</code></summary>
+
+    `stores/till/prod` · `app.txt`
+
+    `berlin`
+
+    ```diff
+    @@ -1 +1 @@
+    -2 on berlin
+    +3 on berlin
+    ```
+
+    </details>
+    "#);
 }
 
 /// Whoever writes the pull request writes what the comment shows.

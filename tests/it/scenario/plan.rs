@@ -28,7 +28,8 @@ fn plan(repository: &ConfigRepo, range: &str) -> Value {
 /// All assignments with a folder on the rendered branch.
 fn running(repository: &ConfigRepo) -> BTreeSet<String> {
     let tree = repository.tree("titan/rendered");
-    let files = tree.lines().filter_map(|line| {
+    let hosts = tree.lines().filter(|line| line.starts_with("hosts/"));
+    let files = hosts.filter_map(|line| {
         let parts: Vec<&str> = line.split('/').collect();
         let at = parts.iter().position(|part| *part == "default")?;
         let [workspace, workload, name] = parts.get(at..at + 3)? else { return None };
