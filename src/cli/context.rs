@@ -9,7 +9,8 @@ use clap::Args;
 use super::exit::Failure;
 use super::output::{Color, Format, Output};
 use crate::change::{ChangeError, Edit, Mode, Options, Proposed, propose};
-use crate::controller::reconcile::settings_at;
+use crate::controller::settings_at;
+use crate::controller::workers::Workers;
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Fleet, Limits, ObjectRef, Revision, SourceFile, Timestamp};
 use crate::observe::view::{Scope, StatusView};
@@ -195,6 +196,14 @@ impl Context {
         let options = Options { author, committer, message, trailers: Vec::new(), mode };
         propose(repository, edits, &options)
     }
+}
+
+/// Those who render what others wrote, each in a process that can do no harm.
+///
+/// # Errors
+/// When the system does not say which program this is.
+pub(super) fn workers() -> Result<Workers> {
+    Workers::processes().context("cannot find titan's own program, which renders")
 }
 
 impl Config {

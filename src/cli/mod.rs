@@ -13,6 +13,7 @@
 //! line each in `Command` and in `dispatch`.
 
 mod agent;
+mod bench;
 mod completions;
 mod context;
 mod controller;
@@ -43,6 +44,7 @@ mod table;
 mod trace;
 mod validate;
 mod verify;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,7 @@ use self::context::{Context, Global};
 use self::exit::{Exit, Failure};
 use self::output::{Format, Output};
 use crate::change::Proposed;
+use crate::controller::workers;
 use crate::git::FleetRepository;
 
 /// Places workloads on a fleet of hosts, with Git as its only state.
@@ -106,12 +109,17 @@ enum Command {
     Verify(verify::Args),
     Resume(resume::Args),
     Demo(demo::Args),
+    /// Fleets of any size, and changes of them, to try titan with
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Print or write the JSON Schemas of the objects
     Schema(schema::Args),
     /// Print the completions for a shell
     Completions(completions::Args),
     /// Print help on a command, or on `exit-codes`
     Help(help::Args),
+    #[command(name = workers::SUBCOMMAND, hide = true)]
+    Worker,
 }
 
 /// Runs the command that the arguments name.
@@ -164,9 +172,11 @@ fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Verify(args) => verify::run(args, context),
         Command::Resume(args) => resume::run(args, context),
         Command::Demo(args) => demo::run(args, context),
+        Command::Bench(command) => bench::run(command, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Help(args) => help::run(args, context),
+        Command::Worker => worker::run(),
     }
 }
 

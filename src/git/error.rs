@@ -30,6 +30,9 @@ pub enum GitError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// See [`super::Chunk`].
+    #[error("what a worker made is refused: {why}")]
+    Chunk { why: &'static str },
     /// Git keeps branches as files and folders: `a` and `a/b` exclude each other.
     #[error("branch `{branch}` cannot exist beside branch `{other}`")]
     BranchClash { branch: String, other: String },
@@ -84,7 +87,9 @@ impl GitError {
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::Conflict { .. } => Recovery::Refresh,
-            Self::Locked { .. } | Self::Timeout { .. } | Self::Io { .. } => Recovery::Retry,
+            Self::Locked { .. } | Self::Timeout { .. } | Self::Io { .. } | Self::Chunk { .. } => {
+                Recovery::Retry
+            }
             Self::Command { recovery, .. } => *recovery,
             Self::Gix { .. } | Self::Object { .. } => Recovery::Refresh,
             Self::NotARepository { .. }

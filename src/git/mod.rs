@@ -3,6 +3,7 @@
 //! ```text
 //!  FleetRepository ─┬─ Repository ── objects (read, source, tree, commit) and refs (refs, lock): gix
 //!                   │      └─ Objects ── new objects, as one pack (pack); merged later (upkeep)
+//!                   │            └─ Chunk ── made by a worker
 //!                   └─ Remote ────── clone, fetch, push (remote): git(1) (process)
 //!  HostSource ── one host's folder (sparse): in place, or a clone (partial)
 //!  watch ── a hint that refs moved: notify
@@ -41,6 +42,7 @@ mod lock;
 mod pack;
 mod partial;
 mod process;
+mod raw;
 mod read;
 mod refs;
 mod remote;
@@ -54,7 +56,7 @@ mod worktree;
 pub use commit::{CommitDraft, CommitInfo, Signature};
 pub use error::GitError;
 pub use fleet::{FleetRepository, Location, RefUpdate};
-pub use pack::{Objects, Sibling};
+pub use pack::{Chunk, Objects, Sibling};
 pub use read::{Entry, EntryKind, Repository};
 pub use refs::valid_branch_name;
 pub use source::{Sources, directory_files};

@@ -7,6 +7,7 @@ use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
 
 use super::pack::{Objects, Sibling, Store};
+use super::raw::{self, New, Slot, Tree};
 use super::read::{self, object, tree_id};
 use super::{GitError, Repository};
 use crate::model::{RepoPath, TreeId};
@@ -66,10 +67,12 @@ impl Folder {
 
     /// The folder called `name` in here, to put changes into.
     fn enter(&mut self, name: &str) -> &mut Self {
-        let node = self
-            .changes
-            .entry(name.to_owned())
-            .or_insert_with(|| Node::Folder(Self::new(Base::Inherited)));
+        // Most often it is there: a name is copied only for a new one.
+        if !self.changes.contains_key(name) {
+            let folder = Node::Folder(Self::new(Base::Inherited));
+            self.changes.insert(name.to_owned(), folder);
+        }
+        let node = self.changes.get_mut(name).expect("because it was put there");
         match node {
             Node::Folder(_) => {}
             Node::Tree(id) => *node = Node::Folder(Self::new(Base::Tree(*id))),
@@ -186,55 +189,57 @@ fn write_folder(
         Base::Empty => None,
         Base::Tree(id) => Some(id),
     };
-    let mut entries = BTreeMap::new();
-    if let Some(base) = base {
-        let old = read::raw_entries(store, base)?;
-        entries.extend(old.into_iter().map(|entry| (entry.name, (entry.mode, entry.id))));
-    }
+    let tree = match base {
+        Some(base) => read_tree(store, base)?,
+        None => Tree::parse(Vec::new()).expect("because nothing is sorted"),
+    };
+    let (mut removed, mut added) = (Vec::new(), Vec::new());
     for (name, node) in folder.changes {
-        let name = name.into_bytes();
+        let old = tree.find(name.as_bytes());
+        let entry = old.map(|(_, slot)| (slot.mode, slot.id));
         let new = match node {
             Node::Blob(id) => Some((Mode::Blob, id)),
             Node::Tree(id) => (!id.is_empty_tree()).then_some((Mode::Tree, id)),
             Node::Removed => None,
             Node::Folder(below) => {
-                let old = entries.get(&name).copied();
                 let inherits = matches!(below.base, Base::Inherited);
-                let tree = old.filter(|(mode, _)| *mode == Mode::Tree).map(|(_, id)| id);
-                match write_folder(store, tree, below)? {
+                let inherited = entry.filter(|(mode, _)| *mode == Mode::Tree).map(|(_, id)| id);
+                match write_folder(store, inherited, below)? {
                     Some(id) => Some((Mode::Tree, id)),
                     // Removing `a/b` where `a` is a file removes nothing.
-                    None if inherits => old.filter(|(mode, _)| *mode != Mode::Tree),
+                    None if inherits => entry.filter(|(mode, _)| *mode != Mode::Tree),
                     None => None,
                 }
             }
         };
-        match new {
-            Some(entry) => entries.insert(name, entry),
-            None => entries.remove(&name),
-        };
+        if new == entry {
+            continue;
+        }
+        removed.extend(old.map(|(place, _)| place));
+        added.extend(new.map(|(mode, id)| New { name, mode, id }));
     }
-    if entries.is_empty() {
+    if tree.len() + added.len() == removed.len() {
         return Ok(None);
     }
-    store.write(Kind::Tree, &encode(entries), None).map(Some)
+    store.write(Kind::Tree, &tree.splice(removed, added), None).map(Some)
 }
 
-/// A tree object: `<mode> <name>\0<id>`, sorted as if the names of folders ended in `/`.
-fn encode(entries: BTreeMap<Vec<u8>, (Mode, ObjectId)>) -> Vec<u8> {
-    let mut sorted: Vec<_> = entries.into_iter().collect();
-    sorted.sort_by_cached_key(|(name, (mode, _))| {
-        let mut key = name.clone();
-        key.extend((*mode == Mode::Tree).then_some(b'/'));
-        key
-    });
-    let mut bytes = Vec::with_capacity(sorted.len() * 40);
-    for (name, (mode, id)) in sorted {
-        bytes.extend_from_slice(mode.as_octal_str());
-        bytes.push(b' ');
-        bytes.extend_from_slice(&name);
-        bytes.push(0);
-        bytes.extend_from_slice(id.as_bytes());
+/// A tree as it should be. What others wrote may be out of order or have a name twice: it is put right
+/// where it is changed, and the last of several counts.
+fn read_tree(store: &Store, id: ObjectId) -> Result<Tree, GitError> {
+    if let Ok(tree) = Tree::parse(store.data(id, Kind::Tree)?) {
+        return Ok(tree);
     }
-    bytes
+    let entries = read::raw_entries(store, id)?;
+    let entries: BTreeMap<_, _> =
+        entries.iter().map(|entry| (&entry.name, (entry.mode, entry.id))).collect();
+    let mut slots: Vec<Slot<'_>> =
+        entries.into_iter().map(|(name, (mode, id))| Slot { name, mode, id }).collect();
+    slots.sort_by(|a, b| raw::order(a.key(), b.key()));
+    let mut bytes = Vec::new();
+    slots.iter().for_each(|slot| slot.write(&mut bytes));
+    Ok(Tree::parse(bytes).expect("because it is sorted, and has each name once"))
 }
+
+#[cfg(test)]
+mod tests;

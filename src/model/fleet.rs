@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     DeploymentRef, DeploymentSpec, FleetSpec, HostSpec, Labels, Name, RepoPath, Revision, Selector,
     TargetRef, TemplateRef, Values, WorkloadRef, WorkloadSpec, WorkspaceSpec,
@@ -47,7 +49,7 @@ pub struct Hold {
     pub reason: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     pub name: Name,
     /// The file that defines it, `hosts/[folder/…]<host>.yaml`.
@@ -70,7 +72,7 @@ impl Host {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workspace {
     pub name: Name,
     /// Absent for the `default` workspace that has no file.
@@ -88,7 +90,7 @@ impl Workspace {
 }
 
 /// A template with everything that it extends folded in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Template {
     pub id: TemplateRef,
     /// Its `template.yaml`.
@@ -101,10 +103,11 @@ pub struct Template {
 }
 
 /// One file of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TemplateFile {
     /// Where it lies in the config branch (differs from the template's folder when it is inherited).
     pub path: RepoPath,
+    #[serde(with = "text_or_hex")]
     pub bytes: Arc<[u8]>,
 }
 
@@ -116,7 +119,7 @@ pub struct Target {
     pub selector: Selector,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     pub id: WorkloadRef,
     pub path: RepoPath,
@@ -124,7 +127,7 @@ pub struct Workload {
     pub spec: WorkloadSpec,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
     pub id: DeploymentRef,
     pub path: RepoPath,
@@ -163,5 +166,35 @@ impl Fleet {
     pub fn matches(&self, deployment: &Deployment, host: &Host) -> bool {
         self.target_of(deployment).selector.matches(&host.labels)
             && self.workspace_of(deployment).allows(host)
+    }
+}
+
+/// Files are text, most of them.
+mod text_or_hex {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::model::hex;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Form<T> {
+        Text(T),
+        Hex(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        let text = std::str::from_utf8(bytes).map(Form::Text);
+        text.unwrap_or_else(|_| Form::Hex(hex::encode(bytes))).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
+        match Form::<String>::deserialize(from)? {
+            Form::Text(text) => Ok(text.into_bytes().into()),
+            Form::Hex(text) => {
+                hex::decode_all(&text).map(Arc::from).ok_or_else(|| D::Error::custom("no bytes"))
+            }
+        }
     }
 }

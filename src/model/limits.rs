@@ -171,7 +171,6 @@ pub struct Limits {
     pub assignment_files: u32,
     /// CPU time of one render
     pub render_time: Span,
-    // Not measured: what a render may use is bounded by `render_time` and the sizes above.
     /// Memory of one render
     pub render_memory: Size,
     // This one and the next bound routes that do not exist yet.

@@ -54,6 +54,15 @@ impl Trees {
         before
     }
 
+    /// Takes over the assignments of other hosts. What one of them had here is gone.
+    pub fn append(&mut self, other: Self) {
+        for (host, trees) in other.hosts {
+            self.count += trees.len();
+            let before = self.hosts.insert(host, trees);
+            self.count -= before.map_or(0, |before| before.len());
+        }
+    }
+
     /// Hosts that have an assignment.
     pub fn hosts(&self) -> impl Iterator<Item = &Name> {
         self.hosts.keys()
@@ -99,6 +108,13 @@ pub struct Pairs {
 impl Pairs {
     pub fn insert(&mut self, deployment: &DeploymentRef, host: &Name) {
         self.hosts.entry(host.clone()).or_default().insert(deployment.clone());
+    }
+
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: &Self) {
+        for (host, deployments) in &other.hosts {
+            self.hosts.entry(host.clone()).or_default().extend(deployments.iter().cloned());
+        }
     }
 
     #[must_use]

@@ -7,13 +7,21 @@
 //!  current ─┘                         ├─▶ render, pair by pair ─▶ Manifests, or held with a diagnostic
 //!  Fleet ─────────────────────────────┘
 //! ```
+//!
+//! A reconcile pass evaluates no whole fleet: [`Core`] tells it from one fleet to the next what has to
+//! be rendered, and what else may be different.
 
+mod changes;
+mod core;
 pub mod guard;
 pub mod preview;
+mod same;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use self::core::{Core, Step};
+pub use changes::Changes;
 pub use guard::HeldRemovals;
 
 use crate::model::{
@@ -64,7 +72,7 @@ pub fn evaluate_part(
         let assignment = deployment.id.on(&host.name);
         match renderer.render(deployment, host) {
             Ok(manifests) => {
-                evaluation.manifests.insert(assignment, Arc::new(manifests));
+                evaluation.manifests.insert(assignment, manifests);
             }
             Err(error) => {
                 let reason = error.0.first().map_or_else(String::new, Diagnostic::to_string);
@@ -115,7 +123,8 @@ fn files(template: &Template) -> impl Iterator<Item = (&RepoPath, bool)> {
 }
 
 /// What parsing holds back, by name.
-fn held(fleet: &Fleet) -> BTreeMap<String, String> {
+#[must_use]
+pub fn held(fleet: &Fleet) -> BTreeMap<String, String> {
     let all = fleet.held.all.iter().map(|hold| ("fleet".to_owned(), hold));
     let hosts = fleet.held.hosts.iter().map(|(name, hold)| (format!("host {name}"), hold));
     let deployments = fleet.held.deployments.iter();

@@ -118,7 +118,7 @@ pub fn manifests(
     assignment: &AssignmentRef,
 ) -> Result<Option<Manifests>, GitError> {
     let tree = repository.commit(revision)?.tree;
-    let place = files::assignment_path(folder, assignment);
+    let place = files::assignment_path(folder, &assignment.deployment);
     let Some(entry) = repository.entry(tree, &place)? else { return Ok(None) };
     if entry.kind != EntryKind::Tree {
         return Ok(None);

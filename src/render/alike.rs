@@ -11,17 +11,43 @@ const DECISIVE: [&str; 4] = ["kind", "namespace", "apiversion", "sops"];
 const WORDS: [&str; 11] =
     ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
 
-/// Whether `other` is fine because `checked` is.
+/// Whether `other` is fine because `checked` is. What is equal is compared as fast as memory goes; only
+/// lines that differ are looked into.
 pub(super) fn alike(checked: &[u8], other: &[u8]) -> bool {
-    let (Ok(checked), Ok(other)) = (std::str::from_utf8(checked), std::str::from_utf8(other))
-    else {
-        return false;
-    };
-    let mut others = other.split('\n');
-    let same = checked.split('\n').all(|line| {
-        others.next().is_some_and(|other| line == other || differs_in_value(line, other))
-    });
-    same && others.next().is_none()
+    let (mut checked, mut other) = (checked, other);
+    loop {
+        let same = common_prefix(checked, other);
+        let start = checked[..same].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let (line, after) = first_line(&checked[start..]);
+        let (other_line, other_after) = first_line(&other[start..]);
+        if line != other_line && !differs_in_text(line, other_line) {
+            return false;
+        }
+        match (after, other_after) {
+            (Some(after), Some(other_after)) => (checked, other) = (after, other_after),
+            (after, other_after) => return after.is_none() && other_after.is_none(),
+        }
+    }
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const WIDE: usize = 32;
+    let (chunks, other) = (a.as_chunks::<WIDE>().0, b.as_chunks::<WIDE>().0);
+    let start = WIDE * chunks.iter().zip(other).take_while(|(a, b)| a == b).count();
+    start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
+}
+
+/// The first line, and what follows if it ends.
+fn first_line(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match text.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&text[..end], Some(&text[end + 1..])),
+        None => (text, None),
+    }
+}
+
+fn differs_in_text(line: &[u8], other: &[u8]) -> bool {
+    let texts = (std::str::from_utf8(line), std::str::from_utf8(other));
+    matches!(texts, (Ok(line), Ok(other)) if differs_in_value(line, other))
 }
 
 /// Whether two lines are the same `key: value`, or list item, with values of one sort.

@@ -26,6 +26,8 @@ pub(super) struct Compiled {
     pub(super) outputs: BTreeMap<RepoPath, Output>,
     /// Checks the merged values; `None`: anything goes.
     pub(super) parameters: Option<jsonschema::Validator>,
+    /// Whether what comes out may differ between hosts that get the same values.
+    pub(super) reads_host: bool,
 }
 
 /// Where an output file comes from.
@@ -53,11 +55,19 @@ impl Compiled {
             None => load(&mut tera, &sources, &mut problems),
         }
         if problems.is_empty() {
-            Ok(Self { tera, fuel, sources, outputs, parameters })
+            let reads_host = sources.values().any(|source| has_word(&source.text, "host"));
+            Ok(Self { tera, fuel, sources, outputs, parameters, reads_host })
         } else {
             Err(problems)
         }
     }
+}
+
+/// Whether a word stands anywhere in a text, in a comment for one. Nothing that Tera has reads a variable
+/// whose name is not written out, so a template without the word `host` does not read the host.
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    text.split(|c| !part(c)).any(|found| found == word)
 }
 
 /// A file whose name starts with `_` is there to be included, and never comes out.

@@ -94,8 +94,9 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), full: false, limit }
+    /// With room for so many bytes, which may become more.
+    pub(super) fn new(room: usize, limit: usize) -> Self {
+        Self { bytes: Vec::with_capacity(room.min(limit)), full: false, limit }
     }
 }
 

@@ -28,7 +28,7 @@ mod scan;
 mod schema;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,22 +39,30 @@ use crate::model::{
 
 use check::{Finding, Rules};
 use compile::{Compiled, Output};
-use context::{Hosts, Prepared};
+use context::{Checked, Hosts, Prepared};
 use fuel::Fuel;
 
 /// Version of the rendering rules: a new one may render the same source differently.
 pub const RENDERER: &str = concat!("titan/", env!("CARGO_PKG_VERSION"));
 
-/// Renders the deployments of one fleet; keeps compiled templates and merged values between calls.
-///
-/// Fastest where all hosts of a deployment are rendered one after the other.
+/// Renders the deployments of one fleet; keeps compiled templates and merged values between calls, in
+/// whatever order they come. Each thread has its own.
 pub struct Renderer<'a> {
     fleet: &'a Fleet,
     templates: BTreeMap<TemplateRef, Result<Arc<Compiled>, Vec<Diagnostic>>>,
     hosts: Hosts,
-    /// The deployment that was rendered last.
-    prepared: Option<Prepared>,
+    /// By the deployment's address: it stays where it is for as long as the fleet is borrowed.
+    prepared: HashMap<usize, Prepared<'a>>,
+    /// What is in there, roughly, in bytes.
+    kept: usize,
 }
+
+/// Most bytes that are kept of what was prepared.
+const KEEP: usize = 64 << 20;
+/// By how much files of one template differ in length, mostly.
+const ROOM: usize = 64;
+/// What a set of values takes, roughly.
+const VARIANT: usize = 8 << 10;
 
 /// Why an assignment could not be rendered: one diagnostic or more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,35 +85,59 @@ pub fn check_template(template: &Template, limits: &Limits) -> Vec<Diagnostic> {
 impl<'a> Renderer<'a> {
     #[must_use]
     pub fn new(fleet: &'a Fleet) -> Self {
-        Self { fleet, templates: BTreeMap::new(), hosts: Hosts::default(), prepared: None }
+        let (templates, prepared) = (BTreeMap::new(), HashMap::new());
+        Self { fleet, templates, hosts: Hosts::default(), prepared, kept: 0 }
     }
 
-    /// What `host` must run for `deployment`.
+    /// What `host` must run for `deployment`. Hosts for which nothing differs share one result.
     ///
     /// # Errors
     /// Diagnostics that point into the template, or into the deployment's file.
     pub fn render(
         &mut self,
-        deployment: &Deployment,
-        host: &Host,
-    ) -> Result<Manifests, RenderError> {
+        deployment: &'a Deployment,
+        host: &'a Host,
+    ) -> Result<Arc<Manifests>, RenderError> {
         let fleet = self.fleet;
-        let compiled = self.compiled(deployment).map_err(RenderError)?;
+        let limits = &fleet.settings.limits;
         let host_value = self.hosts.value(host);
-        let prepared = match &mut self.prepared {
-            Some(prepared) if prepared.deployment == *deployment => prepared,
-            last => last.insert(Prepared::new(fleet, deployment)),
-        };
-        let variant = prepared.variant(fleet, host, compiled.parameters.as_ref());
+        let prepared = self.prepared(deployment);
+        let compiled = prepared.compiled.clone().map_err(RenderError)?;
+        let kubernetes = host.spec.runtime.wants_kubernetes_objects();
+        let rules = Rules { kubernetes, policy: prepared.policy };
+        let before = prepared.variants();
+        let (variant, checked) = prepared.variant(host, compiled.parameters.as_ref());
         if !variant.problems.is_empty() {
             return Err(RenderError(variant.problems.clone()));
         }
-        let context = prepared.context(&variant, host_value);
-        let assignment = deployment.id.on(&host.name);
-        let run = Run { compiled: &compiled, limits: &fleet.settings.limits, assignment };
-        let policy = fleet.workspace_of(deployment).spec.policy.as_ref();
-        let rules = Rules { kubernetes: host.spec.runtime.wants_kubernetes_objects(), policy };
-        run.all(&context, rules, prepared).map_err(RenderError)
+        if let Some(same) = &variant.same[usize::from(kubernetes)] {
+            return Ok(Arc::clone(same));
+        }
+        let context = variant.context(host_value);
+        let mut run = Run { compiled: &compiled, limits, deployment, host, checked, kept: 0 };
+        let manifests = Arc::new(run.all(context, rules).map_err(RenderError)?);
+        let mut kept = run.kept;
+        if !compiled.reads_host {
+            variant.same[usize::from(kubernetes)] = Some(Arc::clone(&manifests));
+            kept += manifests.size();
+        }
+        self.kept += kept + (prepared.variants() - before) * VARIANT;
+        Ok(manifests)
+    }
+
+    /// What the renders of a deployment share.
+    fn prepared(&mut self, deployment: &'a Deployment) -> &mut Prepared<'a> {
+        if self.kept > KEEP {
+            self.prepared.clear();
+            self.kept = 0;
+        }
+        let address = std::ptr::from_ref(deployment).addr();
+        if !self.prepared.contains_key(&address) {
+            let compiled = self.compiled(deployment);
+            let prepared = Prepared::new(self.fleet, deployment, compiled);
+            self.prepared.insert(address, prepared);
+        }
+        self.prepared.get_mut(&address).expect("because it was put there")
     }
 
     /// The deployment's template, compiled once.
@@ -124,22 +156,26 @@ impl<'a> Renderer<'a> {
 struct Run<'a> {
     compiled: &'a Compiled,
     limits: &'a Limits,
-    assignment: AssignmentRef,
+    deployment: &'a Deployment,
+    host: &'a Host,
+    checked: &'a mut Checked,
+    /// Bytes that were added to what was checked.
+    kept: usize,
 }
 
 impl Run<'_> {
     /// All files; all problems of all files where there are any.
     fn all(
-        &self,
+        &mut self,
         context: &tera::Context,
         rules: Rules<'_>,
-        prepared: &mut Prepared,
     ) -> Result<Manifests, Vec<Diagnostic>> {
         let (mut manifests, mut problems) = (Manifests::default(), Vec::new());
         // One budget for all files of the assignment.
         self.compiled.fuel.refill(Fuel::steps(self.limits));
         for (path, output) in &self.compiled.outputs {
-            let bytes = match self.file(output, context) {
+            let known = self.checked.of(path);
+            let bytes = match self.file(output, context, known) {
                 Ok(bytes) => bytes,
                 Err(problem) => {
                     problems.push(*problem);
@@ -153,14 +189,14 @@ impl Run<'_> {
                 // A template leaves a manifest out by rendering nothing.
                 continue;
             }
-            let known = prepared.checked.get(&(rules.kubernetes, path.clone()));
-            let bytes = match known {
+            let bytes = match known.iter().rev().find(|known| alike::alike(known, &bytes)) {
                 Some(known) if **known == *bytes => Arc::clone(known),
-                Some(known) if alike::alike(known, &bytes) => bytes,
-                _ => {
+                Some(_) => bytes,
+                None => {
                     let findings = check::check(path, &bytes, rules);
                     if findings.is_empty() {
-                        prepared.checked.insert((rules.kubernetes, path.clone()), bytes.clone());
+                        self.kept += bytes.len();
+                        self.checked.add(path, bytes.clone());
                     }
                     let place = |finding| self.diagnostic(path, output, &bytes, finding);
                     problems.extend(findings.into_iter().map(place));
@@ -173,7 +209,18 @@ impl Run<'_> {
         if problems.is_empty() { Ok(manifests) } else { Err(problems) }
     }
 
-    fn file(&self, output: &Output, context: &tera::Context) -> Result<Arc<[u8]>, Box<Diagnostic>> {
+    /// For diagnostics alone.
+    fn assignment(&self) -> AssignmentRef {
+        self.deployment.id.on(&self.host.name)
+    }
+
+    /// One file; it is probably about as long as those that are `known`.
+    fn file(
+        &self,
+        output: &Output,
+        context: &tera::Context,
+        known: &[Arc<[u8]>],
+    ) -> Result<Arc<[u8]>, Box<Diagnostic>> {
         let limit = self.limits.manifest_size;
         match output {
             Output::Copied { path, bytes } if bytes.len() > limit.bytes() => {
@@ -182,11 +229,12 @@ impl Run<'_> {
             }
             Output::Copied { bytes, .. } => Ok(Arc::clone(bytes)),
             Output::Rendered { name } => {
-                let mut out = fuel::Output::new(limit.bytes());
+                let room = known.last().map_or(0, |known| known.len() + ROOM);
+                let mut out = fuel::Output::new(room, limit.bytes());
                 match self.compiled.tera.render_to(name, context, &mut out) {
                     Ok(()) => Ok(as_text(out.bytes).into()),
                     Err(error) => {
-                        let (compiled, assignment) = (self.compiled, &self.assignment);
+                        let (compiled, assignment) = (self.compiled, &self.assignment());
                         let limits = self.limits;
                         Err(Box::new(errors::rendering(&error, name, compiled, assignment, limits)))
                     }
@@ -200,7 +248,7 @@ impl Run<'_> {
         (manifests.size() > limit.bytes()).then(|| {
             let message = format!(
                 "the manifests of {} are larger than {limit} together (`limits.assignmentSize`)",
-                self.assignment
+                self.assignment()
             );
             Diagnostic::error("render/size", message)
         })
@@ -215,7 +263,7 @@ impl Run<'_> {
         finding: Finding,
     ) -> Diagnostic {
         let line = finding.line.map_or(String::new(), |line| format!(", line {line}"));
-        let message = format!("{} (`{path}`{line}, {})", finding.message, self.assignment);
+        let message = format!("{} (`{path}`{line}, {})", finding.message, self.assignment());
         let mut problem = Diagnostic::error(finding.code, message);
         problem.fix = finding.fix;
         let text = String::from_utf8_lossy(bytes);

@@ -13,7 +13,7 @@ fn fleet(files: &[(&str, &str)], deployment: Value, runtime: &str) -> FleetBuild
         .deployment("default/app/d", deployment)
 }
 
-fn render(fleet: &Fleet) -> Result<Manifests, Vec<Diagnostic>> {
+fn render(fleet: &Fleet) -> Result<Arc<Manifests>, Vec<Diagnostic>> {
     let deployment = fleet.deployments.values().next().expect("there is a deployment");
     let host = fleet.hosts.values().next().expect("there is a host");
     Renderer::new(fleet).render(deployment, host).map_err(|RenderError(problems)| problems)
@@ -699,10 +699,12 @@ fn the_same_fleet_gives_the_same_bytes() {
             hosts.reverse();
         }
         let deployment = fleet.deployments.values().next().expect("there is one");
-        let render = |host: &&Arc<Host>| {
-            (host.name.clone(), renderer.render(deployment, host).expect("it is fine"))
-        };
-        hosts.iter().map(render).collect::<BTreeMap<_, _>>()
+        let mut manifests = BTreeMap::new();
+        for host in hosts {
+            let rendered = renderer.render(deployment, host).expect("it is fine");
+            manifests.insert(host.name.clone(), rendered);
+        }
+        manifests
     };
     let (first, second) = (all(false), all(true));
     assert_eq!(first, second);
@@ -739,4 +741,42 @@ fn places_in_the_metered_text_map_back() {
     }
     let span = source.span(text.find("b if").expect("it is there")..text.len());
     assert_eq!((span.line, span.column, span.length), (2, 16, 28));
+}
+
+/// Which hosts share one result, by the template's files.
+fn shared(files: &[(&str, &str)]) -> Vec<bool> {
+    let spec = json!({"overrides": [
+        {"selector": {"matchLabels": {"ring": "1"}}, "values": {"ring": 1}},
+    ], "values": {"ring": 0}});
+    let fleet = fleet(files, spec, "directory")
+        .host_with("i", "ring=0", json!({"runtime": "directory"}))
+        .host_with("j", "ring=1", json!({"runtime": "directory"}))
+        .host_with("k", "ring=0", json!({"runtime": "docker"}))
+        .fleet;
+    let deployment = fleet.deployments.values().next().expect("there is one");
+    let mut renderer = Renderer::new(&fleet);
+    let mut render = |name: &str| {
+        let host = fleet.hosts.values().find(|host| host.name.as_str() == name).expect("a host");
+        let manifests = renderer.render(deployment, host).expect("it is fine");
+        let alone = Renderer::new(&fleet).render(deployment, host).expect("it is fine");
+        assert_eq!(manifests, alone);
+        manifests
+    };
+    let first = render("h");
+    ["i", "j", "k"].map(|name| Arc::ptr_eq(&first, &render(name))).to_vec()
+}
+
+#[test]
+fn what_reads_no_host_is_rendered_once_for_the_same_values() {
+    let check = |files: &[(&str, &str)], expected: bool| {
+        assert_eq!(shared(files), [expected, false, expected], "{files:?}");
+    };
+    check(&[("a.txt.tera", "ring {{ values.ring }} of {{ deployment.name }}")], true);
+    check(&[("a.txt.tera", "{{ values.ring }}"), ("b.txt", "host")], true);
+    check(&[("a.txt.tera", "{{ host.name }}")], false);
+    check(&[("a.txt.tera", "{% include '_b' %}"), ("_b", "{{ host.name }}")], false);
+    check(&[("a.txt.tera", "{% set a = {...host} %}{{ a.name }}")], false);
+    check(&[("a.txt.tera", "{{ host['name'] }}{{ values.ring }}")], false);
+    check(&[("a.txt.tera", "{% for x in [host] %}{{ x.name }}{% endfor %}")], false);
+    check(&[("a.txt.tera", "{% block b %}{{ host.name }}{% endblock %}")], false);
 }

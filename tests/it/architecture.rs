@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Outside crates, and the only modules that may name them.
-const OWNERS: [(&str, &[&str]); 32] = [
+const OWNERS: [(&str, &[&str]); 35] = [
     ("gix", &["git"]),
     ("imara_diff", &["plan"]),
     ("notify", &["git"]),
@@ -45,17 +45,30 @@ const OWNERS: [(&str, &[&str]); 32] = [
     ("sha2", &["schedule", "git", "deliver", "api", "cli"]),
     ("jiff", &["model"]),
     ("getrandom", &["git", "change", "agent", "cli"]),
-    ("rustix", &["git", "deliver", "cli"]),
+    ("rustix", &["git", "deliver", "controller", "cli"]),
     ("tokio", &["git", "deliver", "observe", "controller", "agent", "api", "cli"]),
     ("tracing", &["git", "deliver", "controller", "agent", "api", "cli"]),
     (
         "serde_json",
         &[
-            "model", "parse", "schedule", "render", "publish", "deliver", "change", "agent", "api",
+            "model",
+            "parse",
+            "schedule",
+            "render",
+            "publish",
+            "deliver",
+            "change",
+            "controller",
+            "agent",
+            "api",
             "cli",
         ],
     ),
     ("kube", &["deliver"]),
+    // The sandbox of the worker processes.
+    ("landlock", &["controller"]),
+    ("seccompiler", &["controller"]),
+    ("libc", &["controller"]),
     ("walkdir", &["git", "deliver", "change", "cli"]),
 ];
 

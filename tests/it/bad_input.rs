@@ -7,6 +7,7 @@ mod names;
 mod objects;
 mod references;
 mod shown;
+mod templates;
 mod yaml;
 
 use std::time::{Duration, Instant};

@@ -11,3 +11,4 @@ mod observe;
 mod readme;
 mod scenario;
 mod schemas;
+mod workers;

@@ -13,16 +13,15 @@ use anyhow::Result;
 
 use super::super::verify;
 use super::range::Point;
-use crate::controller::reconcile::settings_at;
+use crate::controller::settings_at;
 use crate::git::{GitError, Repository, Sources, directory_files};
 use crate::model::{
-    AssignmentRef, Assignments, Fleet, Manifests, Revision, Schedule, SourceChanges,
+    AssignmentRef, Assignments, Fleet, Manifests, Pairs, Revision, Schedule, SourceChanges,
 };
 use crate::parse::{self, Parsed, Parser};
-use crate::plan::Evaluation;
-use crate::plan::guard::{self, Before};
+use crate::plan::guard::{self, After, Before};
 use crate::plan::preview::Side;
-use crate::publish::{self, Glance, SOURCE_TRAILER, Wanted};
+use crate::publish::{self, Glance, Rendered, SOURCE_TRAILER, Wanted};
 use crate::schedule::schedule;
 
 /// One state, read and placed.
@@ -115,14 +114,20 @@ impl Sides {
             Some(full) => full.current.clone(),
             None => with_recorded(self.glance.assignments.clone(), recorded),
         };
-        let mut placed = Evaluation { schedule: schedule(fleet, &before), ..Evaluation::default() };
+        let mut schedule = schedule(fleet, &before);
         if let Some(full) = &full {
-            let before =
-                Before { trees: &full.trees, folders: &full.folders, held: full.held_removals };
-            let held = guard::guard(fleet, &mut placed, &before, &self.base.trailers);
-            self.held = held.map(|held| held.of);
+            let Rendered { trees, folders, held_removals, .. } = full;
+            let before = Before { trees, folders, held: *held_removals };
+            let after = After { fleet, schedule: &schedule, empty: &Pairs::default() };
+            let all = trees.iter().map(|(deployment, host, _)| (deployment, host));
+            let pending = guard::pending(&before, &after, all);
+            if let Some(held) = guard::guard(&before, &after, &pending, &self.base.trailers) {
+                for (id, host) in held.kept.iter() {
+                    schedule.kept.insert(id, host);
+                }
+                self.held = Some(held.of);
+            }
         }
-        let schedule = placed.schedule;
         let mut current = schedule.assignments.clone();
         for (deployment, host) in schedule.kept.iter() {
             current.insert(deployment, host);

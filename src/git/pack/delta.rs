@@ -55,54 +55,62 @@ pub(super) fn between(base: &[u8], target: &[u8], most: usize) -> Option<Vec<u8>
 
 /// Where both texts go on alike after they differ at `at` and `old_at`.
 fn meet(new: &[u8], at: usize, old: &[u8], old_at: usize) -> Option<(usize, usize)> {
-    let (lines, old_lines) = (line_starts(new, at), line_starts(old, old_at));
-    let same = |a: usize, b: usize| {
-        let (line, old_line) = (line(&new[a..]), line(&old[b..]));
-        !line.is_empty() && line == old_line
+    let (next, old_next) = (next_line(new, at), next_line(old, old_at));
+    // Most often a value differs, and the very next line is the same again.
+    let in_step = next.zip(old_next);
+    let (mut a, mut b) = match in_step {
+        Some((a, b)) if same_line(&new[a..], &old[b..]) => (a, b),
+        // Another value at another length in the very next line: still in step.
+        _ => search(new, next, old, old_next).or(in_step)?,
     };
-    let pairs = (0..lines.len()).flat_map(|a| (0..old_lines.len()).map(move |b| (a, b)));
-    let found = pairs.filter(|(a, b)| same(lines[*a], old_lines[*b])).min_by_key(|(a, b)| a + b);
-    // Another value at another length in the very next line: still in step.
-    let in_step = (!lines.is_empty() && !old_lines.is_empty()).then_some((0, 0));
-    let (a, b) = found.or(in_step)?;
-    let (mut a, mut b) = (lines[a], old_lines[b]);
     while a > at && b > old_at && new[a - 1] == old[b - 1] {
         (a, b) = (a - 1, b - 1);
     }
     Some((a, b))
 }
 
-/// The next few places after `at` where a line begins.
-fn line_starts(text: &[u8], at: usize) -> Vec<usize> {
-    let mut starts = Vec::with_capacity(AHEAD);
-    let mut from = at;
-    while starts.len() < AHEAD
-        && let Some(length) = text[from..].iter().position(|byte| *byte == b'\n')
-    {
-        from += length + 1;
-        starts.push(from);
-    }
-    starts
+/// The nearest lines that both have, from `start` and `old_start` on.
+fn search(
+    new: &[u8],
+    start: Option<usize>,
+    old: &[u8],
+    old_start: Option<usize>,
+) -> Option<(usize, usize)> {
+    let lines = |text, start| std::iter::successors(start, move |at| next_line(text, *at));
+    let lines = |text, start| lines(text, start).take(AHEAD).enumerate();
+    let pairs = lines(new, start).flat_map(|a| lines(old, old_start).map(move |b| (a, b)));
+    let found = pairs.filter(|((_, a), (_, b))| same_line(&new[*a..], &old[*b..]));
+    let nearest = found.min_by_key(|((a, _), (b, _))| a + b);
+    nearest.map(|((_, a), (_, b))| (a, b))
 }
 
-fn line(text: &[u8]) -> &[u8] {
-    let end = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| end + 1);
-    &text[..end]
+/// The next place after `at` where a line begins.
+fn next_line(text: &[u8], at: usize) -> Option<usize> {
+    text[at..].iter().position(|byte| *byte == b'\n').map(|length| at + length + 1)
 }
+
+/// Whether both begin with the same line, and there is one.
+fn same_line(new: &[u8], old: &[u8]) -> bool {
+    let end = next_line(new, 0).unwrap_or(new.len());
+    end > 0 && old.starts_with(&new[..end]) && next_line(old, 0).unwrap_or(old.len()) == end
+}
+
+/// Bytes that are compared at once.
+const WIDE: usize = 32;
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    const WIDE: usize = 32;
-    let wide = a.chunks_exact(WIDE).zip(b.chunks_exact(WIDE)).take_while(|(a, b)| a == b).count();
-    let start = wide * WIDE;
+    let (chunks, other) = (a.as_chunks::<WIDE>().0, b.as_chunks::<WIDE>().0);
+    let start = WIDE * chunks.iter().zip(other).take_while(|(a, b)| a == b).count();
     start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
 }
 
 fn common_suffix(a: &[u8], b: &[u8]) -> usize {
-    const WIDE: usize = 32;
-    let wide = a.rchunks_exact(WIDE).zip(b.rchunks_exact(WIDE)).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&a[..a.len() - wide * WIDE], &b[..b.len() - wide * WIDE]);
+    let (chunks, other) = (a.as_rchunks::<WIDE>().1, b.as_rchunks::<WIDE>().1);
+    let end =
+        WIDE * chunks.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[..a.len() - end], &b[..b.len() - end]);
     let rest = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
-    wide * WIDE + rest
+    end + rest
 }
 
 fn insert(mut bytes: &[u8], out: &mut Vec<u8>) {
@@ -138,15 +146,19 @@ fn write_size(mut size: usize, out: &mut Vec<u8>) {
     out.push(u8::try_from(size).expect("because seven bits are left"));
 }
 
-/// What `delta` makes out of `base`; `None` when it does not fit to it.
-pub(super) fn apply(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
+/// What `delta` makes out of `base`; `None` when it does not fit to it, or makes more than `most` bytes.
+pub(super) fn apply(base: &[u8], delta: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut rest = delta.iter().copied();
     if read_size(&mut rest)? != base.len() {
         return None;
     }
-    let size = read_size(&mut rest)?;
-    let mut out = Vec::with_capacity(size);
+    let size = read_size(&mut rest).filter(|size| *size <= most)?;
+    // A delta that lies about its size must not be believed before anything is made.
+    let mut out = Vec::with_capacity(size.min(base.len() + delta.len()));
     while let Some(op) = rest.next() {
+        if out.len() > size {
+            return None;
+        }
         if op & 0x80 == 0 {
             let before = out.len();
             out.extend(rest.by_ref().take(usize::from(op)));
@@ -185,7 +197,7 @@ mod tests {
 
     fn size(base: &str, target: &str) -> Option<usize> {
         let delta = between(base.as_bytes(), target.as_bytes(), target.len() / 2)?;
-        let made = apply(base.as_bytes(), &delta).expect("it applies");
+        let made = apply(base.as_bytes(), &delta, usize::MAX).expect("it applies");
         assert_eq!(String::from_utf8(made).expect("text"), target);
         Some(delta.len())
     }
@@ -231,7 +243,7 @@ mod tests {
                 target.splice(at..end, new);
             }
             let delta = between(&base, &target, usize::MAX).expect("there is no bound");
-            assert_eq!(apply(&base, &delta).as_ref(), Some(&target));
+            assert_eq!(apply(&base, &delta, usize::MAX).as_ref(), Some(&target));
         }
     }
 
@@ -241,8 +253,10 @@ mod tests {
             (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         let target = [&base[..70_000], b"x", &base[70_000..]].concat();
         let delta = between(&base, &target, 100).expect("a delta");
-        assert_eq!(apply(&base, &delta), Some(target));
-        assert_eq!(apply(&base[1..], &delta), None, "another base");
-        assert_eq!(apply(&base, &delta[..delta.len() - 1]), None, "cut off");
+        let most = target.len();
+        assert_eq!(apply(&base, &delta, most - 1), None, "more than allowed");
+        assert_eq!(apply(&base, &delta, most), Some(target));
+        assert_eq!(apply(&base[1..], &delta, most), None, "another base");
+        assert_eq!(apply(&base, &delta[..delta.len() - 1], most), None, "cut off");
     }
 }

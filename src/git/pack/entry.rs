@@ -28,10 +28,12 @@ pub(super) enum Type {
     },
 }
 
-/// Makes zlib streams. A deflater is expensive to make and cheap to use again.
+/// Makes zlib streams. A deflater is expensive to make, so it waits until it is needed, and cheap to
+/// use again.
+#[derive(Default)]
 pub(super) struct Encoder {
-    fast: Compress,
-    small: Compress,
+    fast: Option<Compress>,
+    small: Option<Compress>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -41,21 +43,15 @@ impl std::fmt::Debug for Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new() -> Self {
-        Self {
-            fast: Compress::new(Compression::BEST_SPEED),
-            small: Compress::new(Compression::DEFAULT),
-        }
-    }
-
     /// Appends the zlib stream of `bytes` to `out`.
     pub(super) fn compress(&mut self, bytes: &[u8], level: Level, out: &mut Vec<u8>) {
         let start = out.len();
-        let compress = match level {
-            Level::Fast if bytes.len() >= TINY => &mut self.fast,
-            Level::Small if bytes.len() >= TINY => &mut self.small,
+        let (compress, how) = match level {
+            Level::Fast if bytes.len() >= TINY => (&mut self.fast, Compression::BEST_SPEED),
+            Level::Small if bytes.len() >= TINY => (&mut self.small, Compression::DEFAULT),
             Level::Stored | Level::Fast | Level::Small => return store(bytes, out),
         };
+        let compress = compress.get_or_insert_with(|| Compress::new(how));
         // Room for what storing would take: a stream that does not fit is stored instead.
         out.resize(start + stored_size(bytes.len()), 0);
         compress.reset();
@@ -187,11 +183,27 @@ pub(super) fn read_header(bytes: &[u8]) -> Option<(Type, usize, usize)> {
 
 /// The bytes of a zlib stream that holds `size` of them.
 pub(super) fn inflate(stream: &[u8], size: usize) -> Option<Vec<u8>> {
+    if let Some(stored) = stored(stream) {
+        return (stored.len() == size).then(|| stored.to_vec());
+    }
     // One byte more, so that a stream that is too long shows.
     let mut out = vec![0; size + 1];
-    let (status, _, written) = Inflate::default().once(stream, &mut out).ok()?;
+    let (status, read, written) = Inflate::default().once(stream, &mut out).ok()?;
     out.truncate(size);
-    (status == Status::StreamEnd && written == size).then_some(out)
+    (status == Status::StreamEnd && written == size && read == stream.len()).then_some(out)
+}
+
+/// The bytes of a sound stream that is a single stored block. Most are, and an inflater is expensive.
+fn stored(stream: &[u8]) -> Option<&[u8]> {
+    let rest = stream.strip_prefix(&[0x78, 0x01, 1])?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (inverse, rest) = rest.split_first_chunk()?;
+    let (bytes, sum) = rest.split_last_chunk()?;
+    let length = u16::from_le_bytes(*length);
+    let sound = !length == u16::from_le_bytes(*inverse)
+        && usize::from(length) == bytes.len()
+        && adler32(bytes) == u32::from_be_bytes(*sum);
+    sound.then_some(bytes)
 }
 
 #[cfg(test)]
@@ -222,7 +234,7 @@ mod tests {
 
     #[test]
     fn streams_inflate_to_what_was_compressed() {
-        let mut encoder = Encoder::new();
+        let mut encoder = Encoder::default();
         let noise: Vec<u8> =
             (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         for bytes in [&b""[..], b"a", &[7; 65_535], &[7; 65_536], &noise, &noise[..70]] {

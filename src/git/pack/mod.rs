@@ -1,6 +1,7 @@
 //! Writing objects: many at once, as one pack, durable before any ref moves.
 //!
 //! ```text
+//!  Chunk ──────────────────join─┐
 //!  blob, tree, commit ──▶ [Objects] ──▶ tmp_titan_*.pack ──finish──▶ pack-*.pack, pack-*.idx ──▶ refs
 //!        ▲                    │             entry: header, zlib        fsync, rename, fsync
 //!        └── read back ◀──────┘             delta: of a sibling        index: where each one is
@@ -11,26 +12,34 @@
 //! - Ids do not depend on how objects are stored.
 //! - What the repository has already is not written again.
 
+mod chunk;
 mod delta;
 mod entry;
+mod families;
 mod index;
+mod present;
+mod received;
 mod writer;
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use gix::ObjectId;
 use gix::objs::Kind;
 
-use super::error::gix_error;
 use super::read::tree_id;
 use super::{GitError, Repository};
 use crate::model::TreeId;
 
+pub use chunk::Chunk;
+use present::Present;
 use writer::PackWriter;
 pub(super) use writer::TEMPORARY;
+
+/// Up to so many objects of a chunk gix is asked for each of them.
+const FEW: usize = 256;
 
 /// What a blob has in common with its siblings, such as one file of one deployment on all hosts.
 /// Only the size of the pack depends on it.
@@ -60,6 +69,8 @@ pub struct Objects {
 pub(super) struct Stage {
     folder: PathBuf,
     state: Mutex<State>,
+    /// What the repository had, once it is asked for very many objects.
+    present: OnceLock<Present>,
 }
 
 #[derive(Debug)]
@@ -74,7 +85,8 @@ impl Repository {
     #[must_use]
     pub fn begin(&self) -> Objects {
         let folder = self.git_dir().join("objects/pack");
-        let stage = Arc::new(Stage { folder, state: Mutex::new(State::Empty) });
+        let stage =
+            Arc::new(Stage { folder, state: Mutex::new(State::Empty), present: OnceLock::new() });
         Objects { repository: self.staged(Arc::clone(&stage)), stage }
     }
 }
@@ -96,6 +108,19 @@ impl Objects {
         self.repository.store().write(Kind::Blob, bytes, sibling).map(tree_id)
     }
 
+    /// Adds what a worker made, unless it is there already. May be called from many threads; what they
+    /// wait for each other is the time of writing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn join(&self, chunk: Chunk) -> Result<(), GitError> {
+        let store = self.repository.store();
+        if chunk.records.len() > FEW {
+            self.stage.present.get_or_init(|| Present::new(&self.stage.folder));
+        }
+        self.stage.write(|pack| pack.join(&chunk, |id| store.has(id)))
+    }
+
     /// Makes all of it durable and visible. Without a single new object nothing is written.
     ///
     /// # Errors
@@ -104,16 +129,15 @@ impl Objects {
     pub fn finish(self) -> Result<(), GitError> {
         let state = std::mem::replace(&mut *self.stage.lock(), State::Done);
         let State::Writing(pack) = state else { return Ok(()) };
-        let sample = pack.sample();
+        // What was joined may all have been there.
+        let Some(sample) = pack.sample() else { return Ok(()) };
         let path = pack.finish().map_err(|error| self.stage.failed(error))?;
         // Open handles look for new packs when an object is missing, and only then.
         let store = self.repository.store();
-        match sample {
-            Some(id) if !store.gix.has_object(id) => Err(self
-                .stage
-                .failed(io::Error::other(format!("`{}` is not seen", path.display())))),
-            _ => Ok(()),
+        if store.gix.has_object(sample) {
+            return Ok(());
         }
+        Err(self.stage.failed(io::Error::other(format!("`{}` is not seen", path.display()))))
     }
 }
 
@@ -138,22 +162,15 @@ impl Stage {
         }
     }
 
-    fn add(
-        &self,
-        id: ObjectId,
-        kind: Kind,
-        bytes: &[u8],
-        sibling: Option<Sibling>,
-    ) -> Result<(), GitError> {
+    /// Writes to the pack, which begins with that.
+    fn write(&self, write: impl FnOnce(&mut PackWriter) -> io::Result<()>) -> Result<(), GitError> {
         let mut state = self.lock();
         if matches!(*state, State::Empty) {
             let pack = PackWriter::new(&self.folder).map_err(|error| self.failed(error))?;
             *state = State::Writing(Box::new(pack));
         }
         match &mut *state {
-            State::Writing(pack) => {
-                pack.add(id, kind, bytes, sibling).map_err(|error| self.failed(error))
-            }
+            State::Writing(pack) => write(pack).map_err(|error| self.failed(error)),
             State::Empty | State::Done => {
                 Err(self.failed(io::Error::other("the objects are in place already")))
             }
@@ -208,13 +225,21 @@ impl Store {
         bytes: &[u8],
         sibling: Option<Sibling>,
     ) -> Result<ObjectId, GitError> {
-        let id = gix::objs::compute_hash(self.gix.object_hash(), kind, bytes)
-            .map_err(|error| gix_error("name an object")(error))?;
+        let id = chunk::name(kind, bytes)?;
         let stage = self.stage.as_ref().expect("because only what is staged is written");
-        if !stage.contains(&id) && !self.gix.objects.exists_without_refresh(&id) {
-            stage.add(id, kind, bytes, sibling)?;
+        if !stage.contains(&id) && !self.has(&id) {
+            stage.write(|pack| pack.add(id, kind, bytes, sibling))?;
         }
         Ok(id)
+    }
+
+    /// Whether the repository has an object. It may say no where it does.
+    fn has(&self, id: &ObjectId) -> bool {
+        let present = self.stage.as_ref().and_then(|stage| stage.present.get());
+        match present {
+            Some(present) => present.has(id),
+            None => self.gix.objects.exists_without_refresh(id),
+        }
     }
 }
 

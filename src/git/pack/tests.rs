@@ -1,3 +1,5 @@
+mod chunks;
+
 use std::process::{Command, Stdio};
 
 use super::*;

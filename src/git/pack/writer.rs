@@ -1,20 +1,19 @@
 //! A pack while it is written.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use gix::ObjectId;
 use gix::hashtable::HashMap as IdMap;
 use gix::objs::Kind;
 use tempfile::NamedTempFile;
 
-use super::Sibling;
 use super::entry::{self, Encoder, Level, Type};
-use super::{delta, index};
+use super::families::Families;
+use super::{Chunk, Sibling, delta, index};
 
 /// What files are called until they are complete; `git prune` knows `tmp_` as well.
 pub(in crate::git) const TEMPORARY: &str = "tmp_titan_";
@@ -22,11 +21,11 @@ pub(in crate::git) const TEMPORARY: &str = "tmp_titan_";
 /// Bytes that are gathered before they are written.
 const CHUNK: usize = 1 << 20;
 
-/// Most bases of one family: rings and overrides make siblings differ in kind.
-const BASES: usize = 4;
+/// Most deltas one on top of the other: the base of a chunk may be here as a delta already.
+const DEPTH: usize = 4;
 
-/// Most bytes of bases that are kept in memory.
-const BASE_BYTES: usize = 64 << 20;
+/// Longest header of an entry.
+const HEAD: u64 = 32;
 
 /// Magic number, version 2, and the count that is known in the end.
 const HEADER: [u8; 12] = *b"PACK\0\0\0\x02\0\0\0\0";
@@ -43,17 +42,9 @@ pub(super) struct PackWriter {
     /// Object → its place in `lines`.
     places: IdMap<ObjectId, usize>,
     encoder: Encoder,
-    bases: HashMap<Sibling, Vec<Base>>,
-    base_bytes: usize,
+    families: Families,
     /// Of the entry that is being made, used again and again.
     scratch: Vec<u8>,
-}
-
-/// A blob that others may be made out of.
-#[derive(Debug)]
-struct Base {
-    offset: u64,
-    bytes: Arc<[u8]>,
 }
 
 impl PackWriter {
@@ -66,9 +57,8 @@ impl PackWriter {
             flushed: 0,
             lines: Vec::new(),
             places: IdMap::default(),
-            encoder: Encoder::new(),
-            bases: HashMap::new(),
-            base_bytes: 0,
+            encoder: Encoder::default(),
+            families: Families::default(),
             scratch: Vec::new(),
         })
     }
@@ -94,7 +84,7 @@ impl PackWriter {
             return Ok(());
         }
         if let Some(sibling) = sibling
-            && let Some((base, instructions)) = self.closest(sibling, bytes)
+            && let Some((base, instructions)) = self.families.closest(sibling, bytes)
         {
             let distance = self.end() - base;
             return self.append(id, Type::Delta { distance }, &instructions, Level::Stored);
@@ -105,35 +95,72 @@ impl PackWriter {
             (_, None) => Level::Fast,
         };
         if let Some(sibling) = sibling {
-            self.keep(sibling, bytes);
+            self.families.keep(sibling, self.end(), bytes);
         }
         self.append(id, Type::Whole(kind), bytes, level)
     }
 
-    /// The shortest delta from a base of the family: where that base is, and the instructions.
-    fn closest(&self, sibling: Sibling, bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
-        let mut found: Option<(u64, Vec<u8>)> = None;
-        for base in self.bases.get(&sibling)? {
-            let most = found.as_ref().map_or(bytes.len() / 2, |(_, best)| best.len());
-            if let Some(instructions) = delta::between(&base.bytes, bytes, most) {
-                // Good enough: looking further would cost more than it saves.
-                let enough = instructions.len() <= bytes.len() / 8;
-                found = Some((base.offset, instructions));
-                if enough {
-                    break;
+    /// Adds the objects of a chunk, but not what is here, nor what is `present` in the repository unless
+    /// something new is a delta of it.
+    pub(super) fn join(
+        &mut self,
+        chunk: &Chunk,
+        present: impl Fn(&ObjectId) -> bool,
+    ) -> io::Result<()> {
+        let wanted = self.wanted(chunk, present);
+        let before = self.lines.len();
+        let mut depths = BTreeMap::new();
+        let places = chunk.records.iter().enumerate();
+        for (place, record) in places.filter(|(place, _)| wanted[*place]) {
+            let what = match record.base {
+                None => Type::Whole(record.kind),
+                Some(base) => {
+                    let base = self.places[&chunk.records[base as usize].id];
+                    let depth = match depths.get(&base) {
+                        Some(depth) => *depth,
+                        None if base < before => self.depth(base)?,
+                        None => 0,
+                    };
+                    depths.insert(base, depth);
+                    if depth >= DEPTH {
+                        let whole = chunk.content(place).ok_or_else(damaged)?;
+                        self.append(record.id, Type::Whole(record.kind), &whole, Level::Fast)?;
+                        continue;
+                    }
+                    Type::Delta { distance: self.end() - self.lines[base].offset }
                 }
-            }
+            };
+            self.scratch.clear();
+            entry::write_header(what, record.size, &mut self.scratch);
+            self.scratch.extend_from_slice(chunk.stream(place));
+            self.append_scratch(record.id)?;
         }
-        found
+        Ok(())
     }
 
-    /// Remembers the blob that comes next as a base, as far as there is room.
-    fn keep(&mut self, sibling: Sibling, bytes: &[u8]) {
-        let offset = self.end();
-        let bases = self.bases.entry(sibling).or_default();
-        if bases.len() < BASES && self.base_bytes + bytes.len() <= BASE_BYTES {
-            self.base_bytes += bytes.len();
-            bases.push(Base { offset, bytes: bytes.into() });
+    /// Which objects of a chunk are to be written. Bases stand before what is made out of them.
+    fn wanted(&self, chunk: &Chunk, present: impl Fn(&ObjectId) -> bool) -> Vec<bool> {
+        let mut wanted = vec![false; chunk.records.len()];
+        for (place, record) in chunk.records.iter().enumerate().rev() {
+            wanted[place] = !self.contains(&record.id) && (wanted[place] || !present(&record.id));
+            if let Some(base) = record.base.filter(|_| wanted[place]) {
+                wanted[base as usize] = true;
+            }
+        }
+        wanted
+    }
+
+    /// How many deltas the object at a place is made of.
+    fn depth(&mut self, place: usize) -> io::Result<usize> {
+        let (mut start, mut depth) = (self.lines[place].offset, 0);
+        loop {
+            let bytes = self.bytes(start, (start + HEAD).min(self.end()))?;
+            match entry::read_header(&bytes) {
+                Some((Type::Delta { distance }, ..)) => start -= distance.min(start),
+                Some((Type::Whole(_), ..)) => return Ok(depth),
+                None => return Err(damaged()),
+            }
+            depth += 1;
         }
     }
 
@@ -141,6 +168,11 @@ impl PackWriter {
         self.scratch.clear();
         entry::write_header(what, bytes.len(), &mut self.scratch);
         self.encoder.compress(bytes, level, &mut self.scratch);
+        self.append_scratch(id)
+    }
+
+    /// Appends the entry that was made.
+    fn append_scratch(&mut self, id: ObjectId) -> io::Result<()> {
         self.places.insert(id, self.lines.len());
         let (crc, offset) = (crc32fast::hash(&self.scratch), self.end());
         self.lines.push(index::Line { id, crc, offset });
@@ -166,16 +198,20 @@ impl PackWriter {
         self.read_at(*place).map(Some)
     }
 
-    fn read_at(&mut self, place: usize) -> io::Result<(Kind, Vec<u8>)> {
-        let damaged = || io::Error::other("the pack does not hold what was written to it");
-        let start = self.lines[place].offset;
-        let end = self.lines.get(place + 1).map_or_else(|| self.end(), |next| next.offset);
+    /// What was written from one offset to another.
+    fn bytes(&mut self, start: u64, end: u64) -> io::Result<Vec<u8>> {
         if end > self.flushed {
             self.flush()?;
         }
-        let length = usize::try_from(end - start).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
+        let mut bytes = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
         self.file.as_file().read_exact_at(&mut bytes, start)?;
+        Ok(bytes)
+    }
+
+    fn read_at(&mut self, place: usize) -> io::Result<(Kind, Vec<u8>)> {
+        let start = self.lines[place].offset;
+        let end = self.lines.get(place + 1).map_or_else(|| self.end(), |next| next.offset);
+        let bytes = self.bytes(start, end)?;
         let (what, size, header) = entry::read_header(&bytes).ok_or_else(damaged)?;
         let bytes = entry::inflate(&bytes[header..], size).ok_or_else(damaged)?;
         match what {
@@ -184,7 +220,7 @@ impl PackWriter {
                 let base = start.checked_sub(distance).ok_or_else(damaged)?;
                 let base = self.lines.binary_search_by_key(&base, |line| line.offset);
                 let (kind, base) = self.read_at(base.map_err(|_| damaged())?)?;
-                Ok((kind, delta::apply(&base, &bytes).ok_or_else(damaged)?))
+                Ok((kind, delta::apply(&base, &bytes, usize::MAX).ok_or_else(damaged)?))
             }
         }
     }
@@ -228,6 +264,10 @@ impl PackWriter {
         }
         hasher.try_finalize().map_err(io::Error::other)
     }
+}
+
+fn damaged() -> io::Error {
+    io::Error::other("the pack does not hold what was written to it")
 }
 
 /// A file that vanishes unless it is renamed; nobody may write to it afterwards, as with Git's own.

@@ -86,17 +86,19 @@ impl Random {
 
 fn write(objects: &Objects, node: &Node) -> (&'static str, ObjectId) {
     let store = objects.repository().store();
-    let write = |kind, bytes: &[u8]| store.write(kind, bytes, None).expect("written");
+    let put = |kind, bytes: &[u8]| store.write(kind, bytes, None).expect("written");
     match node {
-        Node::File(mode, bytes) => (mode, write(Kind::Blob, bytes)),
+        Node::File(mode, bytes) => (mode, put(Kind::Blob, bytes)),
         Node::Submodule => ("160000", ObjectId::empty_blob(gix::hash::Kind::Sha1)),
         Node::Folder(entries) => {
             let mut bytes = Vec::new();
             for (name, node) in entries {
                 let (mode, id) = write(objects, node);
-                bytes.extend([mode.as_bytes(), b" ", name, b"\0", id.as_bytes()].concat());
+                bytes.extend(
+                    [mode.as_bytes(), b" ", name.as_slice(), b"\0", id.as_bytes()].concat(),
+                );
             }
-            ("40000", write(Kind::Tree, &bytes))
+            ("40000", put(Kind::Tree, &bytes))
         }
     }
 }

@@ -118,6 +118,16 @@ fn content(random: &mut Random, path: &str) -> Content {
     Content::Bytes(text.into_bytes().into())
 }
 
+/// A fleet to begin with, in which little is wrong.
+fn start() -> BTreeMap<RepoPath, Content> {
+    let good = |path: &&str| {
+        let (kind, specs) = specs(path);
+        let text = format!("apiVersion: titan.dev/v1\nkind: {kind}\nspec: {}\n", specs[0]);
+        (RepoPath::new(path).expect("a path"), Content::Bytes(text.into_bytes().into()))
+    };
+    HOSTS[..3].iter().chain(OTHERS).map(good).collect()
+}
+
 /// One step: mostly hosts, so that hosts alone change often.
 fn step(random: &mut Random) -> (RepoPath, Option<Content>) {
     let path = match random.below(20) {
@@ -174,16 +184,20 @@ fn all_shared(before: &Fleet, after: &Fleet) -> usize {
 
 #[test]
 fn step_by_step_gives_what_all_at_once_gives() {
-    let (mut patched, mut shared, mut good) = (0, 0, 0);
-    for seed in 0..150 {
+    let (mut open, mut shared, mut good) = (0, 0, 0);
+    for seed in 0..60 {
         let mut random = Random(seed);
         let mut parser = Parser::default();
         let mut files: BTreeMap<RepoPath, Content> = BTreeMap::new();
         let mut before = Parsed::default();
         for number in 0..40u8 {
-            let count = if number == 0 { 60 } else { 1 + random.below(2) };
             let mut changes = BTreeMap::new();
-            for _ in 0..count {
+            if number == 0 {
+                files = start();
+                changes =
+                    files.iter().map(|(path, file)| (path.clone(), Some(file.clone()))).collect();
+            }
+            for _ in 0..=random.below(2) {
                 let (path, content) = step(&mut random);
                 match content.clone() {
                     Some(content) => drop(files.insert(path.clone(), content)),
@@ -203,12 +217,12 @@ fn step_by_step_gives_what_all_at_once_gives() {
             let found = parser.update(revision, changes);
             assert_same(&found, &full);
             shared += all_shared(&before.fleet, &found.fleet);
-            patched += usize::from(parser.open);
+            open += usize::from(parser.open);
             good += full.fleet.deployments.len();
             before = found;
         }
     }
-    assert!(patched > 1000 && shared > 10_000 && good > 500, "{patched} {shared} {good}");
+    assert!(open > 400 && shared > 8000 && good > 300, "{open} {shared} {good}");
 }
 
 #[test]

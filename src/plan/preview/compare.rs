@@ -8,9 +8,9 @@ use super::facts::Facts;
 use super::group::{Change, Groups, Kind};
 use super::held::Failures;
 use crate::model::{
-    AssignmentRef, Deployment, DeploymentRef, Diagnostic, Fleet, Host, Labels, Manifests, Name,
-    Runtime, TemplateRef, Values,
+    AssignmentRef, Deployment, DeploymentRef, Diagnostic, Host, Manifests, Name, TemplateRef,
 };
+use crate::plan::Changes;
 use crate::render::Renderer;
 
 /// Reads what an assignment has now; `None`: nothing, or nobody knows.
@@ -62,7 +62,7 @@ pub(super) fn compare(before: Side<'_>, after: Side<'_>, old: Old<'_>) -> Found 
     let pairs = pairs(before, after);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
     let mut found = Found::default();
-    let one = |share: &[Pair<'_>]| Comparison::new(before, after, old).all(share);
+    let one = |share| Comparison::new(before, after, old).all(share);
     let shares: Vec<_> = pairs.chunks(SHARE).collect();
     for round in shares.chunks(threads) {
         if let [share] = round {
@@ -82,11 +82,11 @@ pub(super) fn compare(before: Side<'_>, after: Side<'_>, old: Old<'_>) -> Found 
 
 /// What is rendered after and may differ from what was there.
 fn pairs<'a>(before: Side<'_>, after: Side<'a>) -> Vec<Pair<'a>> {
-    let hosts = dirty_hosts(before.fleet, after.fleet);
+    let Changes { hosts, deployments, .. } = Changes::between(before.fleet, after.fleet);
     let mut pairs = Vec::new();
     for (id, chosen) in &after.schedule.assignments.hosts {
         let deployment = after.fleet.deployments.get(id).expect("it was scheduled from here");
-        let dirty = !same_inputs(before.fleet, after.fleet, deployment);
+        let dirty = deployments.contains(id);
         let (was, kept) = (before.schedule.assignments.of(id), before.schedule.kept.of(id));
         let mut add = |name: &Name, origin| {
             let host = after.fleet.hosts.get(name).expect("it was scheduled from here");
@@ -94,7 +94,7 @@ fn pairs<'a>(before: Side<'_>, after: Side<'a>) -> Vec<Pair<'a>> {
         };
         if !dirty && was == chosen {
             // By far most deployments of most changes.
-            let few = hosts.iter().filter(|host| chosen.contains(**host));
+            let few = hosts.iter().filter(|host| chosen.contains(*host));
             few.for_each(|host| add(host, Origin::Both));
             continue;
         }
@@ -108,32 +108,6 @@ fn pairs<'a>(before: Side<'_>, after: Side<'a>) -> Vec<Pair<'a>> {
         }
     }
     pairs
-}
-
-/// Hosts of which a template may see something else.
-fn dirty_hosts<'a>(before: &Fleet, after: &'a Fleet) -> BTreeSet<&'a Name> {
-    let same = |old: &Arc<Host>, new: &Arc<Host>| Arc::ptr_eq(old, new) || seen(old) == seen(new);
-    let is_dirty =
-        |name: &Name, new: &Arc<Host>| before.hosts.get(name).is_none_or(|old| !same(old, new));
-    after.hosts.iter().filter(|(name, new)| is_dirty(name, new)).map(|(name, _)| name).collect()
-}
-
-/// All of a host that decides what is rendered for it.
-fn seen(host: &Host) -> (&Labels, &Values, Runtime) {
-    (&host.labels, &host.spec.values, host.spec.runtime)
-}
-
-/// Whether a deployment renders to the same as before on a host that is the same.
-fn same_inputs(before: &Fleet, after: &Fleet, new: &Deployment) -> bool {
-    let Some(old) = before.deployments.get(&new.id) else { return false };
-    let (template, other) = (before.template_of(old), after.template_of(new));
-    let (workspace, workload) = (before.workspace_of(old), before.workload_of(old));
-    let spec = (&old.spec.values, &old.spec.overrides, &old.labels);
-    before.settings.limits == after.settings.limits
-        && spec == (&new.spec.values, &new.spec.overrides, &new.labels)
-        && (Arc::ptr_eq(template, other) || template == other)
-        && workspace == after.workspace_of(new)
-        && workload == after.workload_of(new)
 }
 
 /// Compares one share of the pairs.
@@ -151,17 +125,17 @@ impl<'a> Comparison<'a> {
         Self { before, then, now, old, found: Found::default() }
     }
 
-    fn all(mut self, share: &[Pair<'_>]) -> Found {
+    fn all(mut self, share: &[Pair<'a>]) -> Found {
         for pair in share {
             self.pair(pair);
         }
         self.found
     }
 
-    fn pair(&mut self, pair: &Pair<'_>) {
-        let Pair { deployment, host, origin } = pair;
+    fn pair(&mut self, pair: &Pair<'a>) {
+        let Pair { deployment, host, origin } = *pair;
         let assignment = deployment.id.on(&host.name);
-        let before = self.before(&assignment, *origin);
+        let before = self.before(&assignment, origin);
         let after = match self.now.render(deployment, host) {
             Ok(after) => after,
             Err(error) => {
@@ -172,14 +146,14 @@ impl<'a> Comparison<'a> {
         let before = match before {
             Ok(before) => before,
             // It could not be rendered before either: what is there was made earlier.
-            Err(_) => (self.old)(&assignment).unwrap_or_default(),
+            Err(_) => Arc::new((self.old)(&assignment).unwrap_or_default()),
         };
         if before == after {
             return;
         }
         if after.files.is_empty() {
             self.found.emptied.push(assignment);
-        } else if *origin != Origin::New {
+        } else if origin != Origin::New {
             *self.found.changed.entry(deployment.id.clone()).or_default() += 1;
         }
         self.files(pair, &before, &after);
@@ -190,10 +164,10 @@ impl<'a> Comparison<'a> {
         &mut self,
         assignment: &AssignmentRef,
         origin: Origin,
-    ) -> Result<Manifests, Vec<Diagnostic>> {
+    ) -> Result<Arc<Manifests>, Vec<Diagnostic>> {
         match origin {
-            Origin::New => Ok(Manifests::default()),
-            Origin::Kept => Ok((self.old)(assignment).unwrap_or_default()),
+            Origin::New => Ok(Arc::default()),
+            Origin::Kept => Ok(Arc::new((self.old)(assignment).unwrap_or_default())),
             Origin::Both => {
                 let fleet = self.before.fleet;
                 let deployment = fleet.deployments.get(&assignment.deployment);

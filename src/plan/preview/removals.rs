@@ -1,14 +1,12 @@
 //! What the guard will say to the removals of a change.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Preview, Side};
-use crate::model::{AssignmentRef, Host, Manifests, Name, RepoPath, TreeId};
-use crate::plan::Evaluation;
-use crate::plan::guard::{self, ALLOW_TRAILER, Allowance, Before};
+use crate::model::{Host, Name, Pairs, RepoPath, TreeId, Trees};
+use crate::plan::guard::{self, ALLOW_TRAILER, After, Allowance, Before};
 
 /// What the guard on removals says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,16 +68,18 @@ pub fn removals(
         return ruling;
     }
     let (trees, folders) = (trees(before), folders(before));
+    let mut empty = Pairs::default();
+    preview.emptied.iter().for_each(|pair| empty.insert(&pair.deployment, &pair.host));
     let before = Before { trees: &trees, folders: &folders, held };
-    let mut evaluation = Evaluation { schedule: after.schedule.clone(), ..Evaluation::default() };
-    let emptied = preview.emptied.iter().map(|pair| (pair.clone(), Arc::new(Manifests::default())));
-    evaluation.manifests.extend(emptied);
-    ruling.removals = guard::pending(after.fleet, &evaluation, &before).removals.len();
+    let after = After { fleet: after.fleet, schedule: after.schedule, empty: &empty };
+    let all = trees.iter().map(|(deployment, host, _)| (deployment, host));
+    let pending = guard::pending(&before, &after, all);
+    ruling.removals = pending.removals.count();
     if ruling.removals == 0 {
         return ruling;
     }
     let within = held.is_none() && ruling.removals <= budget;
-    match guard::guard(after.fleet, &mut evaluation, &before, trailers) {
+    match guard::guard(&before, &after, &pending, trailers) {
         Some(held) => {
             ruling.ruling = Ruling::Held;
             ruling.reason = Some(held.reason);
@@ -95,11 +95,14 @@ pub fn removals(
 }
 
 /// Every assignment before. The guard only counts and names them, so any tree will do.
-fn trees(side: Side<'_>) -> BTreeMap<AssignmentRef, TreeId> {
+fn trees(side: Side<'_>) -> Trees {
     let schedule = side.schedule;
     let pairs = schedule.assignments.iter().chain(schedule.kept.iter());
-    let tree = TreeId::from_bytes([0; 20]);
-    pairs.map(|(deployment, host)| (deployment.on(host), tree)).collect()
+    let mut trees = Trees::default();
+    for (deployment, host) in pairs {
+        trees.set(deployment, host, Some(TreeId::from_bytes([0; 20])));
+    }
+    trees
 }
 
 fn folders(side: Side<'_>) -> BTreeMap<Name, RepoPath> {

@@ -1,0 +1,235 @@
+//! Rendering that cannot hurt: worker processes of this binary, one for each core, that may be killed.
+//!
+//! ```text
+//!                cut            frames              sandbox
+//!  Fleet, Pairs ─────▶ [share] ◀──────▶ [serve] ─────────────▶ [work]: render → chunk
+//!  Outcomes, Objects ◀── [pool]           a process of its own ──┘
+//! ```
+//!
+//! A template is somebody's program. [`crate::render`] counts its steps and its output; what cannot be
+//! counted there ends here. A worker has no environment, files or network and little memory; one that
+//! takes too much time is killed. The deployment that it was rendering then is told so ([`verdict`]),
+//! and a fresh worker renders the rest.
+//!
+//! Workers stay, and remember the templates and deployments that they were sent: a change of one host
+//! costs one small frame.
+
+mod pool;
+mod process;
+mod protocol;
+mod sandbox;
+mod serve;
+mod share;
+mod verdict;
+mod work;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+pub use process::SUBCOMMAND;
+pub use sandbox::{Confinement, Probe};
+pub use serve::serve;
+
+use crate::git::{Chunk, GitError, Objects};
+use crate::model::{
+    AssignmentRef, DeploymentRef, Diagnostic, Fleet, Limits, Name, Pairs, TreeId, Trees,
+};
+use pool::Pool;
+use share::{OfHost, Share};
+use verdict::Trials;
+use work::{Manner, Sign, work};
+
+/// What rendering a pair came to: the tree id of its folder (the empty tree where there is no file),
+/// or what is wrong.
+type Outcome = Result<TreeId, Vec<Diagnostic>>;
+
+/// What all pairs came to: each is in one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// The tree of each folder; the empty tree where there is no file.
+    pub made: Trees,
+    /// What is wrong.
+    pub failed: BTreeMap<AssignmentRef, Vec<Diagnostic>>,
+}
+
+impl Outcomes {
+    fn add(&mut self, deployment: &DeploymentRef, host: &Name, outcome: Outcome) {
+        let tree = match outcome {
+            Ok(tree) => Some(tree),
+            Err(problems) => {
+                self.failed.insert(deployment.on(host), problems);
+                None
+            }
+        };
+        self.made.set(deployment, host, tree);
+    }
+
+    /// Takes over what other pairs came to.
+    fn append(&mut self, other: Self) {
+        self.made.append(other.made);
+        self.failed.extend(other.failed);
+    }
+
+    /// The trees that were made, and what is wrong with the others.
+    #[must_use]
+    pub fn split(self) -> (Trees, BTreeMap<AssignmentRef, Vec<Diagnostic>>) {
+        let (mut made, mut failed) = (Trees::default(), BTreeMap::new());
+        for (host, of_host) in self.hosts {
+            for (deployment, outcome) in of_host {
+                match outcome {
+                    Ok(tree) => drop(made.set(&deployment, &host, Some(tree))),
+                    Err(problems) => drop(failed.insert(deployment.on(&host), problems)),
+                }
+            }
+        }
+        (made, failed)
+    }
+}
+
+/// Those who render; kept from one call to the next. Dropped, their processes end.
+#[derive(Debug)]
+pub struct Workers {
+    count: usize,
+    /// `None`: threads of this process.
+    pool: Option<Pool>,
+}
+
+impl Workers {
+    /// Processes of this very binary, even if the file was replaced in the meantime. It must answer
+    /// to [`SUBCOMMAND`] by calling [`serve`]. They start when they are needed.
+    ///
+    /// # Errors
+    /// When the system does not say which binary this is.
+    pub fn processes() -> io::Result<Self> {
+        let own = if cfg!(target_os = "linux") {
+            PathBuf::from("/proc/self/exe")
+        } else {
+            std::env::current_exe()?
+        };
+        Ok(Self::processes_of(own))
+    }
+
+    /// Processes of another binary of titan.
+    #[must_use]
+    pub fn processes_of(program: PathBuf) -> Self {
+        let count = cores();
+        Self { count, pool: Some(Pool::new(program, count)) }
+    }
+
+    /// Threads of this process, one for each core: nothing holds a template back but the steps and
+    /// bytes that [`crate::render`] counts. For tests, and for people who render their own templates.
+    #[must_use]
+    pub fn threads() -> Self {
+        Self { count: cores(), pool: None }
+    }
+
+    /// Starts a process that tries to break out: what holds it, and what it could do all the same.
+    /// `None` where there are threads only.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not answer.
+    pub fn probe(&self) -> io::Result<Option<(Confinement, Probe)>> {
+        let memory = Limits::default().render_memory;
+        self.pool.as_ref().map(|pool| pool.probe(memory)).transpose()
+    }
+
+    /// Renders `pairs`, all of which are of `fleet`. Files and trees join `objects`; without it only
+    /// ids are wanted.
+    ///
+    /// # Errors
+    /// When objects cannot be written, or processes cannot be started. What is wrong with a template is an outcome.
+    ///
+    /// # Panics
+    /// When a pair is not of `fleet`.
+    pub fn render(
+        &self,
+        fleet: &Fleet,
+        pairs: &Pairs,
+        objects: Option<&Objects>,
+    ) -> Result<Outcomes, GitError> {
+        let call = Call { fleet, objects, trials: Mutex::default() };
+        let parts = share::cut(pairs, self.count);
+        let next = AtomicUsize::new(0);
+        let run = || -> Result<Outcomes, GitError> {
+            let mut outcomes = Outcomes::default();
+            while let Some(part) = parts.get(next.fetch_add(1, Relaxed)) {
+                // Nobody needs the other parts when one fails.
+                let done = call
+                    .part(self.pool.as_ref(), part)
+                    .inspect_err(|_| next.store(parts.len(), Relaxed));
+                outcomes.append(done?);
+            }
+            Ok(outcomes)
+        };
+        let mut outcomes = match self.count.min(parts.len()) {
+            0 | 1 => run()?,
+            several => thread::scope(|scope| {
+                let threads: Vec<_> = (0..several).map(|_| scope.spawn(run)).collect();
+                let mut all = Outcomes::default();
+                for thread in threads {
+                    let done =
+                        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    all.append(done?);
+                }
+                Ok::<_, GitError>(all)
+            })?,
+        };
+        call.trials().overrule(pairs, &mut outcomes);
+        Ok(outcomes)
+    }
+}
+
+/// One call of [`Workers::render`].
+struct Call<'a> {
+    fleet: &'a Fleet,
+    objects: Option<&'a Objects>,
+    trials: Mutex<Trials>,
+}
+
+impl Call<'_> {
+    fn trials(&self) -> MutexGuard<'_, Trials> {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renders some hosts' pairs.
+    fn part(&self, pool: Option<&Pool>, part: &[OfHost<'_>]) -> Result<Outcomes, GitError> {
+        let share = {
+            let trials = self.trials();
+            Share::new(self.fleet, part, |deployment| !trials.is_stopped(deployment))
+        };
+        let outcomes = match pool {
+            Some(pool) => pool.render(self, &share)?,
+            None => self.here(&share)?,
+        };
+        let outcomes = share.named(outcomes);
+        self.trials().count(self.fleet, &outcomes.failed);
+        Ok(outcomes)
+    }
+
+    /// Renders a share in this thread.
+    fn here(&self, share: &Share) -> Result<Vec<Outcome>, GitError> {
+        let mut outcomes = Vec::with_capacity(share.len());
+        let manner = Manner { objects: self.objects.is_some(), step_by_step: false };
+        work(self.fleet, share, manner, |sign| match sign {
+            Sign::Begins(_) => Ok(()),
+            Sign::Done(portion) => {
+                outcomes.extend(portion.outcomes);
+                self.join(portion.chunk)
+            }
+        })?;
+        Ok(outcomes)
+    }
+
+    fn join(&self, chunk: Chunk) -> Result<(), GitError> {
+        self.objects.map_or(Ok(()), |objects| objects.join(chunk))
+    }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
