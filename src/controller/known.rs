@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::sources::Sources;
 use super::timings::{Stage, Timings};
-use super::workers::Workers;
+use super::workers::{Outcomes, Workers};
 use crate::git::{CommitInfo, GitError, Objects, Repository, empty_tree};
 use crate::model::{
     AssignmentRef, DeploymentRef, Diagnostic, Fleet, Name, Pairs, Revision, Schedule, TreeId, Trees,
@@ -139,7 +139,7 @@ impl Known {
         self.complete(&mut step);
         let outcomes =
             timings.time(Stage::Render, || workers.render(&fleet, &step.render, Some(objects)))?;
-        let (mut made, failed) = outcomes.split();
+        let Outcomes { mut made, failed } = outcomes;
         let mut held = plan::held(&fleet);
         held.extend(failed.iter().map(|(pair, problems)| named(pair, problems)));
         self.note(&step, failed);
@@ -281,7 +281,7 @@ impl Known {
     ) -> Result<Vec<Deviation>, GitError> {
         let Check::From(from) = self.check.clone() else { return Ok(Vec::new()) };
         let (pairs, next) = self.to_check(from.as_ref());
-        let (made, failed) = workers.render(self.core.fleet(), &pairs, objects)?.split();
+        let Outcomes { made, failed } = workers.render(self.core.fleet(), &pairs, objects)?;
         let mut deviations = Vec::new();
         for (deployment, host, tree) in made.iter() {
             let found = self.rendered.trees.get(deployment, host);

@@ -33,8 +33,9 @@ impl<'a> View<'a> {
     /// Places a deployment, or what is left of one that does not exist any more.
     pub(super) fn place(self, id: &DeploymentRef) -> Placed {
         let current = self.current.of(id);
-        let kept: BTreeSet<Name> =
-            current.iter().filter(|host| self.stays(id, host)).cloned().collect();
+        let fixed = self.fixed(id);
+        let kept = current.iter().filter(|host| self.stays(fixed, host));
+        let kept: BTreeSet<Name> = kept.cloned().collect();
         let Some(deployment) = placeable(self.fleet, id) else {
             return Placed { assigned: BTreeSet::new(), kept };
         };
@@ -50,7 +51,7 @@ impl<'a> View<'a> {
 
     /// Whether one pair is kept.
     pub(super) fn keeps(self, id: &DeploymentRef, host: &Name) -> bool {
-        self.current.contains(id, host) && self.stays(id, host)
+        self.current.contains(id, host) && self.stays(self.fixed(id), host)
     }
 
     /// Whether one pair of a deployment without `replicas` is assigned.
@@ -62,15 +63,16 @@ impl<'a> View<'a> {
     }
 
     /// Whatever cannot be read now stays where it is: it is never taken for deleted (invariant I6).
-    /// On a held host that goes for deleted deployments too, as its whole folder stays. What is
-    /// suspended stays because somebody said so.
-    fn stays(self, id: &DeploymentRef, host: &Name) -> bool {
-        let Fleet { held, hosts, deployments, .. } = self.fleet;
-        let fixed = || {
-            let suspended = deployments.get(id).is_some_and(|deployment| deployment.spec.suspend);
-            suspended || held.deployments.contains_key(id)
-        };
-        held.all.is_some() || held.hosts.contains_key(host) || (hosts.contains_key(host) && fixed())
+    /// On a held host that goes for deleted deployments too, as its whole folder stays.
+    fn stays(self, fixed: bool, host: &Name) -> bool {
+        let Fleet { held, hosts, .. } = self.fleet;
+        held.all.is_some() || held.hosts.contains_key(host) || (fixed && hosts.contains_key(host))
+    }
+
+    /// Whether the deployment is held, or suspended because somebody said so.
+    fn fixed(self, id: &DeploymentRef) -> bool {
+        let suspended = self.fleet.deployments.get(id).is_some_and(|d| d.spec.suspend);
+        suspended || self.fleet.held.deployments.contains_key(id)
     }
 
     /// `wanted` of the matching hosts: first those that have it, then the best of the others.

@@ -74,21 +74,6 @@ impl Outcomes {
         self.made.append(other.made);
         self.failed.extend(other.failed);
     }
-
-    /// The trees that were made, and what is wrong with the others.
-    #[must_use]
-    pub fn split(self) -> (Trees, BTreeMap<AssignmentRef, Vec<Diagnostic>>) {
-        let (mut made, mut failed) = (Trees::default(), BTreeMap::new());
-        for (host, of_host) in self.hosts {
-            for (deployment, outcome) in of_host {
-                match outcome {
-                    Ok(tree) => drop(made.set(&deployment, &host, Some(tree))),
-                    Err(problems) => drop(failed.insert(deployment.on(&host), problems)),
-                }
-            }
-        }
-        (made, failed)
-    }
 }
 
 /// Those who render; kept from one call to the next. Dropped, their processes end.

@@ -45,7 +45,7 @@ fn oracle(repository: &Repository, files: &BTreeMap<String, TreeId>) -> String {
 fn clear(files: &mut BTreeMap<String, TreeId>, path: &str, way: bool) {
     files.retain(|other, _| {
         let below = other == path || other.starts_with(&format!("{path}/"));
-        !below && !(way && path.starts_with(&format!("{other}/")))
+        !(below || way && path.starts_with(&format!("{other}/")))
     });
 }
 

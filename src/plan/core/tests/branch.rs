@@ -84,7 +84,7 @@ impl Branch {
             let mut make = || renderer.render(&deployments[id], &hosts[host]).ok();
             match scheduled.then(&mut make).flatten() {
                 Some(made) if made.files.is_empty() => drop(self.trees.remove(&pair)),
-                Some(made) => drop(self.trees.insert(pair, made)),
+                Some(made) => drop(self.trees.insert(pair, (*made).clone())),
                 None if scheduled || held || schedule.kept.contains(id, host) => {}
                 None => drop(self.trees.remove(&pair)),
             }
