@@ -176,9 +176,12 @@ fn deployment(
     id: DeploymentRef,
     changed: usize,
 ) -> DeploymentEffect {
-    let (was, is) = (places(before, &id), places(after, &id));
-    let mut lost: Vec<Name> = was.difference(&is).map(|name| (*name).clone()).collect();
-    let mut gained: Vec<Name> = is.difference(&was).map(|name| (*name).clone()).collect();
+    let (mut lost, mut gained) = (Vec::new(), Vec::new());
+    if !same_places(before, after, &id) {
+        let (was, is) = (places(before, &id), places(after, &id));
+        lost = was.difference(&is).map(|name| (*name).clone()).collect::<Vec<Name>>();
+        gained = is.difference(&was).map(|name| (*name).clone()).collect::<Vec<Name>>();
+    }
     let chosen = |side: Side<'_>| {
         side.fleet.deployments.get(&id).is_some_and(|one| one.spec.replicas.is_some())
     };
@@ -190,8 +193,8 @@ fn deployment(
     }
     DeploymentEffect {
         transition: transition(before.fleet, after.fleet, &id),
-        before: was.len(),
-        after: is.len(),
+        before: count_of(before, &id),
+        after: count_of(after, &id),
         changed,
         lost,
         gained,
@@ -199,6 +202,17 @@ fn deployment(
         lacking: lacking(before, after, &id),
         deployment: id,
     }
+}
+
+/// By far most deployments of most changes.
+fn same_places(before: Side<'_>, after: Side<'_>, id: &DeploymentRef) -> bool {
+    let (old, new) = (before.schedule, after.schedule);
+    old.assignments.of(id) == new.assignments.of(id) && old.kept.of(id) == new.kept.of(id)
+}
+
+/// How many hosts have the deployment: none is assigned and kept at once.
+fn count_of(side: Side<'_>, id: &DeploymentRef) -> usize {
+    side.schedule.assignments.of(id).len() + side.schedule.kept.of(id).len()
 }
 
 /// All hosts that have the deployment.
