@@ -25,28 +25,24 @@ fn plan(repository: &ConfigRepo, range: &str) -> Value {
     serde_json::from_str(&text).expect("it is JSON")
 }
 
-/// All assignments with a folder on the rendered branch.
-fn running(repository: &ConfigRepo) -> BTreeSet<String> {
+/// The files of the rendered branch: assignment, file, text. Where a host's folder lies does not
+/// matter.
+fn contents(repository: &ConfigRepo) -> BTreeSet<(String, String, String)> {
     let tree = repository.tree("titan/rendered");
     let hosts = tree.lines().filter(|line| line.starts_with("hosts/"));
-    let files = hosts.filter_map(|line| {
+    let file = |line: &str| {
         let parts: Vec<&str> = line.split('/').collect();
         let at = parts.iter().position(|part| *part == "default")?;
-        let [workspace, workload, name] = parts.get(at..at + 3)? else { return None };
-        Some(format!("{workspace}/{workload}/{name}@{}", parts[at - 1]))
-    });
-    files.collect()
+        let pair = format!("{}@{}", parts.get(at..at + 3)?.join("/"), parts[at - 1]);
+        let text = repository.read("titan/rendered", line).expect("it is there");
+        Some((pair, parts[at + 3..].join("/"), text))
+    };
+    hosts.filter_map(file).collect()
 }
 
-/// The files of the rendered branch, with what is in them.
-fn contents(repository: &ConfigRepo) -> BTreeSet<(String, String)> {
-    let tree = repository.tree("titan/rendered");
-    let hosts = tree.lines().filter(|line| line.starts_with("hosts/") && !line.ends_with(".titan"));
-    hosts
-        .map(|line| {
-            (line.to_owned(), repository.read("titan/rendered", line).expect("it is there"))
-        })
-        .collect()
+/// All assignments with a folder on the rendered branch.
+fn running(repository: &ConfigRepo) -> BTreeSet<String> {
+    contents(repository).into_iter().map(|(pair, ..)| pair).collect()
 }
 
 fn moves(plan: &Value, deployment: usize) -> Vec<(String, String)> {
@@ -232,19 +228,19 @@ fn a_pass_does_what_the_plan_said() {
             }
             let head: Revision = repository.commit(&format!("step {step}"));
             let found = plan(&repository, "main");
-            let (before, was) = (running(&repository), contents(&repository));
+            let was = contents(&repository);
             repository.titan_ok(&["reconcile"]);
-            let (after, is) = (running(&repository), contents(&repository));
+            let is = contents(&repository);
+            let pairs = |files: &BTreeSet<(String, String, String)>| -> BTreeSet<String> {
+                files.iter().map(|(pair, ..)| pair.clone()).collect()
+            };
+            let (before, after) = (pairs(&was), pairs(&is));
             let count = |name: &str| found["counts"][name].as_u64().expect("a number");
             let at = format!("seed {seed}, step {step}, {head}: {:#}", found["deployments"]);
             assert_eq!(count("removed"), before.difference(&after).count() as u64, "{at}");
             assert_eq!(count("added"), after.difference(&before).count() as u64, "{at}");
-            let name = |(path, _): &(String, String)| {
-                let parts: Vec<&str> = path.split('/').collect();
-                let at = parts.iter().position(|part| *part == "default").expect("a workspace");
-                format!("{}@{}", parts[at..at + 3].join("/"), parts[at - 1])
-            };
-            let differ: BTreeSet<String> = was.symmetric_difference(&is).map(name).collect();
+            let differ: BTreeSet<String> =
+                was.symmetric_difference(&is).map(|(pair, ..)| pair.clone()).collect();
             let stay: BTreeSet<String> = before.intersection(&after).cloned().collect();
             assert_eq!(count("changed"), differ.intersection(&stay).count() as u64, "{at}");
         }
@@ -258,7 +254,7 @@ fn change(repository: &mut ConfigRepo, random: &mut Random) {
         "apiVersion: titan.dev/v1\nkind: Host\nspec: {runtime: directory, cordoned: true}\n";
     let broken = "apiVersion: titan.dev/v1\nkind: Host\nspec: {runtime: tractor}\n";
     let file = format!("hosts/{host}.yaml");
-    match random.below(9) {
+    match random.below(10) {
         0 => repository.remove(&file),
         1 => repository.edit(&file, cordoned),
         2 => repository.edit(&file, broken),
@@ -267,6 +263,7 @@ fn change(repository: &mut ConfigRepo, random: &mut Random) {
         5 => repository.edit_deployment("all", &version, "  suspend: true\n"),
         6 => repository.edit_deployment("all", &version, ""),
         7 => repository.edit("workspaces/default/workloads/web/deployments/all.yaml", "broken"),
+        8 => repository.remove(&file).edit_host(&format!("eu/{host}"), "half=b"),
         _ => repository.edit_host(&host, "half=a"),
     };
 }
