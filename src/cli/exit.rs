@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Git or the network failed, after retries.
     Git = 3,
-    /// Not yet: still pending, or the time to wait ran out.
+    /// Not yet: still pending, or the time to wait ran out; something would change.
     Pending = 4,
     /// Deployed nowhere near fine: failed, stalled or held.
     Failed = 5,
@@ -53,7 +53,9 @@ impl Exit {
             Self::No => "the input is wrong, or the answer is no; nothing was changed",
             Self::Usage => "the command line cannot be understood",
             Self::Git => "Git or the network failed, after retries",
-            Self::Pending => "not yet: still pending, or the time to wait ran out (trace, status)",
+            Self::Pending => {
+                "not yet: still pending, or the time to wait ran out (trace, status); something would change (plan)"
+            }
             Self::Failed => "deployment failed, stalled or is held back (trace, status)",
             Self::Unreported => {
                 "in Git for Flux or Argo CD, which tell titan nothing; the rest is deployed (trace, status)"

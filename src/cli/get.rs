@@ -137,8 +137,8 @@ fn show(context: &Context, listing: Listing, single: bool) -> Result<Exit> {
         Format::Name => {
             output.print(&rows.iter().map(|row| format!("{}\n", row.name)).collect::<String>())?;
         }
-        Format::Table | Format::Wide if rows.is_empty() => output.note("nothing found"),
-        Format::Table | Format::Wide => {
+        _ if rows.is_empty() => output.note("nothing found"),
+        _ => {
             let hidden = if output.format == Format::Wide { 0 } else { extra };
             let shown = heading.len() - hidden;
             let rows: Vec<Vec<String>> =

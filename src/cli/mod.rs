@@ -31,6 +31,7 @@ mod host;
 mod init;
 mod names;
 mod output;
+mod plan;
 mod reconcile;
 mod render;
 mod resume;
@@ -51,7 +52,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use self::context::{Context, Global};
-use self::exit::Exit;
+use self::exit::{Exit, Failure};
 use self::output::{Format, Output};
 use crate::change::Proposed;
 use crate::controller::workers;
@@ -95,6 +96,7 @@ enum Command {
     Describe(describe::Args),
     /// Print the manifests of deployments
     Render(render::Args),
+    Plan(plan::Args),
     /// Tokens with which hosts report
     #[command(subcommand)]
     Host(host::Command),
@@ -147,6 +149,9 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
+    if context.output.format == Format::Markdown && !matches!(command, Command::Plan(_)) {
+        return Err(Failure::usage("only `titan plan` writes Markdown").into());
+    }
     match command {
         Command::Init(args) => init::run(args, context),
         Command::Validate(args) => validate::run(args, context),
@@ -156,6 +161,7 @@ fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Get(args) => get::run(args, context),
         Command::Describe(args) => describe::run(args, context),
         Command::Render(args) => render::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
         Command::Host(command) => host::run(command, context),
         Command::Reconcile(args) => reconcile::run(args, context),
         Command::Controller(args) => controller::run(args, context),

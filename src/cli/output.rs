@@ -24,6 +24,8 @@ pub(crate) enum Format {
     Yaml,
     /// Names only, one on each line
     Name,
+    /// For a comment on a pull request (plan)
+    Markdown,
 }
 
 /// When to use colours.

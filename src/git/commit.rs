@@ -7,7 +7,7 @@ use gix::actor::SignatureRef;
 use gix::bstr::ByteSlice;
 use gix::objs::{CommitRef, CommitRefIter, Kind};
 
-use super::error::damaged;
+use super::error::{damaged, gix_error};
 use super::read::{self, commit_object, tree_id};
 use super::{GitError, Repository};
 use crate::model::{Revision, Timestamp, TreeId};
@@ -135,6 +135,18 @@ impl Repository {
             queue.extend(parents.filter(|parent| seen.insert(*parent)));
         }
         Ok(false)
+    }
+
+    /// Where the histories of two commits part: the best common ancestor, as `git merge-base` says;
+    /// `None`: they have none.
+    ///
+    /// # Errors
+    /// When commits on the way are missing.
+    pub fn merge_base(&self, one: Revision, two: Revision) -> Result<Option<Revision>, GitError> {
+        let local = self.local();
+        let bases = local.merge_bases_many(commit_object(one), &[commit_object(two)]);
+        let bases = bases.map_err(gix_error("find the merge base"))?;
+        Ok(bases.first().map(|base| read::revision(base.detach())))
     }
 
     /// Writes the commit object, durably unless it joins others ([`super::Objects`]); no ref moves. The

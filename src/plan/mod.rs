@@ -14,6 +14,7 @@
 mod changes;
 mod core;
 pub mod guard;
+pub mod preview;
 mod same;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -13,6 +13,7 @@
 mod edit;
 mod files;
 mod hosts;
+mod glance;
 mod message;
 mod read;
 mod rendered;
@@ -21,6 +22,7 @@ mod resume;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use files::assignment_path;
+pub use glance::{Glance, Wanted, glance, manifests};
 pub use message::{
     GENERATION_TRAILER, HEALED_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER,
     SOURCE_TRAILER,

@@ -123,7 +123,7 @@ fn contents(
 
 /// What the commits at the tip of the rendered branch say of themselves.
 #[derive(Debug, Default)]
-struct Origin {
+pub(super) struct Origin {
     /// Of the newest commit that names them: generations may not go back (invariant I4).
     source: Option<Revision>,
     generation: u64,
@@ -131,14 +131,14 @@ struct Origin {
     /// Of the newest commit that is titan's own.
     own: Option<TreeId>,
     renderer: Option<String>,
-    held_removals: Option<usize>,
+    pub(super) held_removals: Option<usize>,
     /// What lies on top of that one and has other files of titan than the commit below it.
     foreign: Vec<Revision>,
 }
 
 /// Looks down from `tip` to the newest commit that is titan's own. Where there is none within
 /// reach, somebody has rewritten all of them, and what is there is taken as it is.
-fn origin(repository: &Repository, tip: Revision) -> Result<Origin, GitError> {
+pub(super) fn origin(repository: &Repository, tip: Revision) -> Result<Origin, GitError> {
     let mut origin = Origin::default();
     let mut next = Some(tip);
     for _ in 0..FOREIGN {
@@ -184,7 +184,7 @@ pub fn is_titans(commit: &CommitInfo) -> bool {
 }
 
 /// The blobs of the recorded choices.
-fn recorded(
+pub(super) fn recorded(
     repository: &Repository,
     tree: TreeId,
 ) -> Result<Vec<(DeploymentRef, TreeId)>, GitError> {

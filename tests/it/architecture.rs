@@ -17,8 +17,9 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Outside crates, and the only modules that may name them.
-const OWNERS: [(&str, &[&str]); 34] = [
+const OWNERS: [(&str, &[&str]); 35] = [
     ("gix", &["git"]),
+    ("imara_diff", &["plan"]),
     ("notify", &["git"]),
     ("tera", &["render"]),
     ("warp", &["api"]),

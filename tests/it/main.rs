@@ -3,6 +3,7 @@
 mod agent;
 mod architecture;
 mod bad_input;
+mod ci;
 mod cli;
 mod examples;
 mod git;

@@ -2,6 +2,7 @@
 
 mod change;
 mod look;
+mod plan;
 mod seed;
 mod world;
 

@@ -7,5 +7,6 @@ mod history;
 mod http;
 mod kill;
 mod objects;
+mod plan;
 mod remote;
 pub(crate) mod support;
