@@ -9,7 +9,8 @@
 //!                               gates ──▶ report: table, target/bench/results.json, exit code
 //! ```
 //! `ONLY` (a part of a gate's id), `SIZE` (hosts of the large fleet; the small one has a tenth) and
-//! `RUNS` choose what is measured. Without `--bench`, as `cargo test` runs it, everything is done once
+//! `RUNS` choose what is measured; `README=1` writes
+//! the table into the README. Without `--bench`, as `cargo test` runs it, everything is done once
 //! at a few hosts, and no time is judged.
 
 mod controller;
@@ -86,7 +87,11 @@ fn conclude(bench: &Bench, smoke: bool) -> Result<ExitCode> {
     let results = target.join("bench/results.json");
     std::fs::create_dir_all(target.join("bench"))?;
     std::fs::write(&results, format!("{:#}\n", report.json()))?;
-    print(&format!("{}\n{}", report.markdown(), report.table()))?;
+    print(&report.table())?;
+    if std::env::var_os("README").is_some_and(|wish| !wish.is_empty()) {
+        ensure!(report.is_whole(), "the README shows all gates at the usual sizes");
+        write_readme(&report.markdown())?;
+    }
     say(&format!("results are in {}", results.display()));
     let broken = report.broken();
     if broken.is_empty() {
@@ -94,6 +99,16 @@ fn conclude(bench: &Bench, smoke: bool) -> Result<ExitCode> {
     }
     say(&format!("gates that do not hold: {}", broken.join(", ")));
     Ok(ExitCode::FAILURE)
+}
+
+/// Puts the table between its marks in the README.
+fn write_readme(table: &str) -> Result<()> {
+    const MARKS: [&str; 2] = ["<!-- bench -->\n", "<!-- /bench -->"];
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let text = std::fs::read_to_string(path)?;
+    let (before, rest) = text.split_once(MARKS[0]).context("the README has no table")?;
+    let (_, after) = rest.split_once(MARKS[1]).context("the README's table has no end")?;
+    Ok(std::fs::write(path, format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]))?)
 }
 
 fn variable(name: &str) -> Result<Option<usize>> {

@@ -19,6 +19,8 @@ pub(crate) enum Found {
     },
     /// It could not be measured: a failure.
     Failed(String),
+    /// This titan cannot do it: the gate does not hold.
+    Absent(String),
     /// What it is compared with is not here: no failure, but said.
     Skipped(String),
 }
@@ -45,6 +47,10 @@ impl Report {
         self.put(id, Found::Skipped(why.to_owned()));
     }
 
+    pub(crate) fn absent(&mut self, id: &str, why: &str) {
+        self.put(id, Found::Absent(why.to_owned()));
+    }
+
     fn put(&mut self, id: &str, found: Found) {
         let gate = GATES.iter().find(|gate| gate.id == id).expect("because gates are listed");
         self.found.insert(gate.id, found);
@@ -65,7 +71,7 @@ impl Report {
     pub(crate) fn broken(&self) -> Vec<&'static str> {
         let broken = |(gate, found): &(&Gate, &Found)| match found {
             Found::Measured { value, .. } => !gate.passes(*value),
-            Found::Failed(_) => true,
+            Found::Absent(_) | Found::Failed(_) => true,
             Found::Skipped(_) => false,
         };
         self.rows().filter(broken).map(|(gate, _)| gate.id).collect()
@@ -78,6 +84,12 @@ impl Report {
             _ => None,
         };
         self.rows().filter_map(failed).collect()
+    }
+
+    /// Whether every gate was looked at, at the sizes that the gates are meant for.
+    pub(crate) fn is_whole(&self) -> bool {
+        let (sizes, usual) = (self.sizes, Sizes::USUAL);
+        self.found.len() == GATES.len() && (sizes.large, sizes.small) == (usual.large, usual.small)
     }
 
     /// Aligned columns, for a terminal.
@@ -116,7 +128,7 @@ impl Report {
         let row = |(gate, found): (&Gate, &Found)| {
             let (value, note, samples): (Option<f64>, _, &[f64]) = match found {
                 Found::Measured { value, detail, samples } => (Some(*value), detail, samples),
-                Found::Failed(why) | Found::Skipped(why) => (None, why, &[]),
+                Found::Absent(why) | Found::Failed(why) | Found::Skipped(why) => (None, why, &[]),
             };
             let [_, verdict, _] = cells(gate, found);
             json!({
@@ -141,6 +153,7 @@ fn cells(gate: &Gate, found: &Found) -> [String; 3] {
             let verdict = if gate.passes(*value) { "holds" } else { "BROKEN" };
             [gate.unit.show(*value), verdict.into(), detail.clone()]
         }
+        Found::Absent(why) => ["–".into(), "ABSENT".into(), why.clone()],
         Found::Failed(why) => ["–".into(), "FAILED".into(), why.clone()],
         Found::Skipped(why) => ["–".into(), "skipped".into(), why.clone()],
     }

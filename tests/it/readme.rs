@@ -4,6 +4,10 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+#[path = "../../benches/fleet/gates.rs"]
+#[expect(dead_code, reason = "only the titles are needed here")]
+mod gates;
+
 /// Longest time for the tour, which takes a second or two.
 const PATIENCE: &str = "120";
 
@@ -169,4 +173,22 @@ fn the_commands_are_those_of_titan() {
         listed.insert(command.join(" "));
     }
     assert_eq!(listed, expected);
+}
+
+/// The values come from a run; the rows are those of the harness.
+#[test]
+fn the_gates_are_those_of_the_benchmark() {
+    let text = readme();
+    let (_, table) = text.split_once("<!-- bench -->\n").expect("the table is marked");
+    let (table, _) = table.split_once("<!-- /bench -->").expect("its end is marked");
+    let rows = table.lines().skip(2).map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        (cells[0].to_owned(), cells[2].to_owned())
+    });
+    let gates = gates::GATES.iter().map(|gate| (gate.title(gates::Sizes::USUAL), gate.bound()));
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        gates.collect::<Vec<_>>(),
+        "`make bench README=1` writes it"
+    );
 }
