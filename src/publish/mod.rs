@@ -12,8 +12,8 @@
 
 mod edit;
 mod files;
-mod hosts;
 mod glance;
+mod hosts;
 mod message;
 mod read;
 mod rendered;

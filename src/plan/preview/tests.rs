@@ -37,7 +37,9 @@ fn preview_with(
 ) -> Preview {
     let was = schedule(&before.fleet, current);
     let mut current = was.assignments.clone();
-    was.kept.iter().for_each(|(deployment, host)| current.insert(deployment, host));
+    for (deployment, host) in was.kept.iter() {
+        current.insert(deployment, host);
+    }
     let is = schedule(&after.fleet, &current);
     let before = Side { fleet: &before.fleet, schedule: &was };
     super::preview(before, Side { fleet: &after.fleet, schedule: &is }, old)
