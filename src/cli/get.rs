@@ -12,8 +12,8 @@ use super::output::Format;
 use super::{selector, table};
 use crate::model::nearest::nearest;
 use crate::model::{
-    API_VERSION, AssignmentRef, Fleet, Host, Labels, Name, ObjectKind, ObjectRef, Phase, Target,
-    TreeId,
+    API_VERSION, AssignmentRef, Fleet, Host, Labels, Name, ObjectKind, ObjectRef, Phase, Removals,
+    Target, TreeId,
 };
 use crate::observe::view::{Scope, StatusView};
 use crate::publish::Rendered;
@@ -197,8 +197,11 @@ fn label_cell(labels: &Labels) -> String {
 
 fn settings(fleet: &Fleet) -> Result<Listing> {
     let settings = &fleet.settings;
-    let removals = serde_json::to_value(&settings.guards.max_removals)?;
-    let removals = removals.as_str().map_or_else(|| removals.to_string(), str::to_owned);
+    let removals = match &settings.guards.max_removals {
+        None => "20% or 10".to_owned(),
+        Some(Removals::Percent(share)) => share.clone(),
+        Some(Removals::Count(count)) => count.to_string(),
+    };
     let branches = &settings.branches;
     let cells = vec![branches.rendered.clone(), branches.status.clone(), removals];
     let rows = vec![row(&ObjectRef::Fleet, &Labels::new(), serde_json::to_value(settings)?, cells)];

@@ -73,18 +73,13 @@ pub struct FleetSpec {
 }
 
 /// What is held until somebody confirms it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Guards {
-    /// How many assignments one commit may remove: a number, or a share such as `20%`; the default
-    /// `100%` holds nothing
-    pub max_removals: Removals,
-}
-
-impl Default for Guards {
-    fn default() -> Self {
-        Self { max_removals: Removals::Percent("100%".into()) }
-    }
+    /// How many assignments one commit may remove: a number, or a share such as `20%` (`100%` holds
+    /// nothing); unless set, `20%`, but always 10
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_removals: Option<Removals>,
 }
 
 /// A number of assignments, or a share of them.

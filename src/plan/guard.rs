@@ -100,16 +100,19 @@ impl Allowance {
     }
 }
 
+/// The share that may go unless `titan.yaml` says something else, in percent; and the number that may go
+/// in any case then: to scale a small fleet from five to three is an ordinary thing to do.
+const USUAL: (usize, usize) = (20, 10);
+
 /// How many of `all` assignments one commit may remove. A share is rounded up, so that one of a few
 /// may go; `0` and `0%` let nothing go.
 #[must_use]
-pub fn budget(most: &Removals, all: usize) -> usize {
+pub fn budget(most: Option<&Removals>, all: usize) -> usize {
+    let share = |percent: usize| all.saturating_mul(percent).div_ceil(100);
     match most {
-        Removals::Count(count) => usize::try_from(*count).unwrap_or(usize::MAX),
-        Removals::Percent(text) => {
-            let percent: usize = text.trim_end_matches('%').parse().unwrap_or(0);
-            all.saturating_mul(percent).div_ceil(100)
-        }
+        None => share(USUAL.0).max(USUAL.1),
+        Some(Removals::Count(count)) => usize::try_from(*count).unwrap_or(usize::MAX),
+        Some(Removals::Percent(text)) => share(text.trim_end_matches('%').parse().unwrap_or(0)),
     }
 }
 
@@ -164,7 +167,7 @@ pub fn guard(
 ) -> Option<HeldRemovals> {
     let allowance = Allowance::of(trailers);
     let (count, of) = (pending.removals.count(), before.held.unwrap_or(before.trees.len()));
-    let may = budget(&after.fleet.settings.guards.max_removals, of);
+    let may = budget(after.fleet.settings.guards.max_removals.as_ref(), of);
     let within = before.held.is_none() && count <= may;
     if count == 0 || within || allowance.covers(count) {
         return None;

@@ -27,10 +27,10 @@ impl Scene {
             builder = builder.host(&name(n), "");
         }
         let mut fleet = builder.fleet;
-        fleet.settings.guards.max_removals = match most.parse() {
+        fleet.settings.guards.max_removals = Some(match most.parse() {
             Ok(count) => Removals::Count(count),
             Err(_) => Removals::Percent(most.into()),
-        };
+        });
         let assignments = (0..wanted).map(|n| pair(&name(n))).collect::<Assignments>();
         let folder = |n| RepoPath::new(&format!("hosts/{}", name(n))).expect("a path");
         Self {
@@ -69,7 +69,10 @@ fn budgets() {
         (percent("100%"), 40, 40),
         (percent("x"), 40, 0),
     ] {
-        assert_eq!(budget(&most, all), expected, "{most:?} of {all}");
+        assert_eq!(budget(Some(&most), all), expected, "{most:?} of {all}");
+    }
+    for (all, expected) in [(0, 10), (5, 10), (50, 10), (51, 11), (500_000, 100_000)] {
+        assert_eq!(budget(None, all), expected, "of {all}, unless something else is said");
     }
 }
 

@@ -52,7 +52,7 @@ pub fn removals(
     trailers: &[(String, String)],
 ) -> RemovalGuard {
     let of = held.unwrap_or(preview.counts.before);
-    let budget = guard::budget(&after.fleet.settings.guards.max_removals, of);
+    let budget = guard::budget(after.fleet.settings.guards.max_removals.as_ref(), of);
     let mut ruling = RemovalGuard {
         ruling: Ruling::Nothing,
         removals: 0,

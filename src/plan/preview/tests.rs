@@ -253,7 +253,7 @@ mod guards {
     use crate::model::Removals;
 
     fn rule(before: &FleetBuilder, after: &mut FleetBuilder, trailer: &str) -> RemovalGuard {
-        after.fleet.settings.guards.max_removals = Removals::Count(1);
+        after.fleet.settings.guards.max_removals = Some(Removals::Count(1));
         let was = schedule(&before.fleet, &Assignments::default());
         let is = schedule(&after.fleet, &was.assignments);
         let before = Side { fleet: &before.fleet, schedule: &was };

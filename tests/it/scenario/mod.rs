@@ -4,6 +4,7 @@ mod audit;
 mod convergence;
 mod guards;
 mod history;
+mod incremental;
 mod http;
 mod kill;
 mod objects;
