@@ -76,7 +76,7 @@ pub(super) fn whole(report: &Report) -> String {
 /// The text, and how many groups of changes have no room in it.
 fn write(report: &Report, bounds: &Bounds) -> (String, usize) {
     let mut text = title(report);
-    if !report.changes && report.preview.diagnostics.is_empty() {
+    if report.is_quiet() {
         return (text + "\nNothing changes.\n", 0);
     }
     let mut removals = story::removals(report, bounds.names);

@@ -85,6 +85,14 @@ struct Report {
     preview: Preview,
 }
 
+impl Report {
+    /// Whether there is nothing to tell. What was held before is told: it may be why nothing changes.
+    fn is_quiet(&self) -> bool {
+        let Preview { held, diagnostics, .. } = &self.preview;
+        !self.changes && held.is_empty() && diagnostics.is_empty()
+    }
+}
+
 /// # Errors
 /// When a revision does not exist, or Git fails.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {

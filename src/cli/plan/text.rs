@@ -21,7 +21,7 @@ const NAMES: Names = Names(5);
 pub(super) fn text(report: &Report, all: bool) -> String {
     let names = if all { Names(usize::MAX) } else { NAMES };
     let mut text = title(report);
-    if !report.changes && report.preview.diagnostics.is_empty() {
+    if report.is_quiet() {
         return text + "\nnothing changes\n";
     }
     let mut removals = story::removals(report, names);
