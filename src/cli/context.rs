@@ -1,6 +1,7 @@
 //! Finding and opening the fleet's repository, the same way for every command.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -8,7 +9,8 @@ use clap::Args;
 use super::exit::Failure;
 use super::output::{Color, Format, Output};
 use crate::change::{ChangeError, Edit, Mode, Options, Proposed, propose};
-use crate::controller::reconcile::settings_at;
+use crate::controller::settings_at;
+use crate::controller::workers::Workers;
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Fleet, Limits, ObjectRef, Revision, SourceFile, Timestamp};
 use crate::observe::view::{Scope, StatusView};
@@ -159,7 +161,7 @@ impl Context {
         let files = files.unwrap_or_default();
         let mut parsed = parse(revision, &files);
         if let Some(revision) = revision.filter(|_| parsed.fleet.held.all.is_some()) {
-            parsed.fleet.settings = settings_at(git, revision)?;
+            Arc::make_mut(&mut parsed.fleet).settings = settings_at(git, revision)?;
         }
         Ok(Config { repository, files, parsed })
     }
@@ -194,6 +196,14 @@ impl Context {
         let options = Options { author, committer, message, trailers: Vec::new(), mode };
         propose(repository, edits, &options)
     }
+}
+
+/// Those who render what others wrote, each in a process that can do no harm.
+///
+/// # Errors
+/// When the system does not say which program this is.
+pub(super) fn workers() -> Result<Workers> {
+    Workers::processes().context("cannot find titan's own program, which renders")
 }
 
 impl Config {

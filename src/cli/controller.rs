@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use super::context::Context;
+use super::context::{Context, workers};
 use super::exit::Exit;
 use super::service;
 use crate::model::TimeSpan;
@@ -65,6 +65,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let repository = context.open()?;
     let config = controller::Config {
         repository,
+        workers: Arc::new(workers()?),
         poll: args.poll.map(TimeSpan::duration),
         flush: args.flush.map(TimeSpan::duration),
     };

@@ -217,7 +217,7 @@ impl Runs {
         if let Some(status) = status {
             text += &format!(": {}", status.phase);
         }
-        if let Some(tree) = self.rendered.trees.get(&assignment) {
+        if let Some(tree) = self.rendered.trees.get(deployment, host) {
             text += &format!(" (tree {})", tree.short());
         }
         text

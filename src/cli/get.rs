@@ -357,8 +357,9 @@ fn deployments(fleet: &Fleet, rendered: &Rendered) -> Result<Listing> {
 fn assignments(fleet: &Fleet, rendered: &Rendered, status: &StatusView) -> Listing {
     let phases = status.assignments.iter().map(|one| (&one.assignment, one.phase));
     let phases: BTreeMap<_, _> = phases.collect();
-    let rows = rendered
-        .trees
+    let trees = rendered.trees.iter().map(|(deployment, host, tree)| (deployment.on(host), tree));
+    let trees: BTreeMap<_, _> = trees.collect();
+    let rows = trees
         .iter()
         .map(|(id, tree)| assignment(fleet, rendered, id, *tree, phases.get(id).copied()));
     let heading = vec!["WORKSPACE", "WORKLOAD", "DEPLOYMENT", "HOST", "PHASE", "TREE", "PATH"];

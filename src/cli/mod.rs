@@ -13,6 +13,7 @@
 //! line each in `Command` and in `dispatch`.
 
 mod agent;
+mod bench;
 mod completions;
 mod context;
 mod controller;
@@ -106,6 +107,9 @@ enum Command {
     Verify(verify::Args),
     Resume(resume::Args),
     Demo(demo::Args),
+    /// Fleets of any size, and changes of them, to try titan with
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Print or write the JSON Schemas of the objects
     Schema(schema::Args),
     /// Print the completions for a shell
@@ -162,6 +166,7 @@ fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Verify(args) => verify::run(args, context),
         Command::Resume(args) => resume::run(args, context),
         Command::Demo(args) => demo::run(args, context),
+        Command::Bench(command) => bench::run(command, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Help(args) => help::run(args, context),

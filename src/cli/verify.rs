@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, workers};
 use super::exit::{Exit, Failure};
 use crate::controller::{Kind, Verified, Verifier};
 use crate::git::{GitError, Repository};
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
             repository.branch
         ));
     }
-    let verifier = Verifier::new(git, source, tip.or(Some(end)))?;
+    let verifier = Verifier::new(git, source, tip.or(Some(end)), workers()?)?;
     let mut verified = Vec::new();
     for revision in revisions.into_iter().rev() {
         verified.push(verifier.verify(revision)?);

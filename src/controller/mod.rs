@@ -7,10 +7,14 @@
 //! ```
 //! A watch of the refs is a hint; what a pass does is decided by where the branches are.
 
+mod backlog;
 mod goal;
+mod known;
 pub mod reconcile;
 mod resume;
+mod sources;
 mod state;
+pub mod timings;
 mod verify;
 pub mod workers;
 
@@ -24,7 +28,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::git::{self, FleetRepository};
 use crate::observe::{Snapshot, Submission};
 use state::State;
+use workers::Workers;
 
+pub use backlog::settings_at;
 pub use goal::record;
 pub use resume::{Resumed, resume};
 pub use verify::{Finding, Kind, Verified, Verifier};
@@ -33,6 +39,8 @@ pub use verify::{Finding, Kind, Verified, Verifier};
 #[derive(Debug, Clone)]
 pub struct Config {
     pub repository: FleetRepository,
+    /// Who renders.
+    pub workers: Arc<Workers>,
     /// Longest time between two looks at the config branch; `None`: as the fleet's limits say.
     pub poll: Option<Duration>,
     /// Shortest time between two status commits; `None`: as the fleet's limits say.
@@ -44,8 +52,8 @@ enum Event {
     /// A ref may have moved, or it is time to look.
     Look,
     Report(Submission),
-    /// A pass ended.
-    Passed(state::PassResult),
+    /// A pass, or a part of a check, ended.
+    Ended(state::Finished),
     /// Something is due: a deadline, or a flush.
     Due,
     Shutdown,
@@ -79,7 +87,7 @@ pub async fn run(
         let latest = look.min(due).max(Instant::now()) + LATE;
         let event = tokio::select! {
             () = &mut shutdown => Event::Shutdown,
-            result = state.pass_ended() => Event::Passed(result),
+            finished = state.job_ended() => Event::Ended(finished),
             Some(()) = signs.recv() => {
                 tokio::time::sleep(SETTLE).await;
                 while signs.try_recv().is_ok() {}
@@ -95,7 +103,7 @@ pub async fn run(
         match event {
             Event::Look => state.look(),
             Event::Report(submission) => state.report(submission),
-            Event::Passed(result) => state.passed(result),
+            Event::Ended(finished) => state.ended(finished),
             Event::Due => {}
             Event::Shutdown => break,
         }

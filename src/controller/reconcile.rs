@@ -7,19 +7,22 @@
 //!        rendered ───────▶ r1 ──▶ (none) ─▶ r3          the branch moves once, to r3
 //! ```
 //! Every commit is rendered on top of what the one before left, so the rendered history follows from
-//! the source history alone, whoever renders it and whenever (invariant I3).
+//! the source history alone, whoever renders it and whenever (invariant I3). What a pass knows
+//! afterwards it keeps for the next one, which then costs what changed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::backlog::{Backlog, backlog, settings_at, whole_head};
+use super::known::{Check, Known};
+use super::timings::{Stage, Timings};
+use super::workers::Workers;
 use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
-use crate::model::{
-    AssignmentRef, Diagnostic, Fleet, FleetSpec, Limits, Revision, Schedule, TreeId,
-};
-use crate::parse::{self, Parsed, parse};
-use crate::plan::guard::{self, Allowance, Before};
-use crate::plan::{Evaluation, evaluate};
-use crate::publish::{self, Published, Rendered, RenderedPlan};
+use crate::model::{DeploymentRef, Diagnostic, Fleet, FleetSpec, Revision, Unplaced};
+use crate::observe;
+use crate::parse::parse;
+use crate::plan::Step;
+use crate::publish::{self, Changed, Published, Rendered};
 
 /// What one pass found and did.
 #[derive(Debug, Clone)]
@@ -28,17 +31,24 @@ pub struct Pass {
     pub source: CommitInfo,
     /// The fleet at that head.
     pub fleet: Arc<Fleet>,
-    pub schedule: Schedule,
+    /// Its settings, or those before they became unreadable.
+    pub settings: FleetSpec,
+    /// Deployments that got fewer hosts than they want.
+    pub unplaced: BTreeMap<DeploymentRef, Unplaced>,
     /// All problems at that head, those of rendering included.
     pub diagnostics: Vec<Diagnostic>,
     /// What is held back → why.
     pub held: BTreeMap<String, String>,
-    /// The rendered branch as this pass leaves it.
-    pub rendered: Rendered,
-    /// The commits that this pass put there, oldest first; none when nothing differs.
+    /// The commits that this pass put on the rendered branch, oldest first; none when nothing differs.
     pub commits: Vec<NewCommit>,
     /// Commits of others on the rendered branch whose changes this pass took back, newest first.
     pub healed: Vec<Revision>,
+    /// What may differ from the pass before; `None`: anything, as the branches were read anew.
+    pub touched: Option<observe::Changed>,
+    /// What was rendered by others is still to be looked at ([`Reconciler::check_some`]): there may be
+    /// more problems than are known yet.
+    pub unchecked: bool,
+    pub timings: Timings,
 }
 
 /// A commit that a pass put on the rendered branch.
@@ -48,250 +58,177 @@ pub struct NewCommit {
     pub revision: Revision,
     pub generation: u64,
     /// Assignments that are new or different (their tree) or gone (`None`).
-    pub changed: BTreeMap<AssignmentRef, Option<TreeId>>,
+    pub changed: Changed,
 }
 
 /// How often a pass is redone because somebody else moved the rendered branch.
 pub(super) const TRIES: u32 = 16;
 
-/// Brings the rendered branch up to the head of the config branch.
-///
-/// # Errors
-/// [`GitError`] when Git or the remote fails, or the config branch does not exist. Nothing is half
-/// done then: the branch is where it was, or where another controller has put it.
-pub fn reconcile(repository: &FleetRepository) -> Result<Pass, GitError> {
-    let mut tries = 0;
-    loop {
-        match attempt(repository) {
-            Err(GitError::Conflict { .. }) if tries < TRIES => {
-                tries += 1;
-                repository.refresh()?;
-            }
-            outcome => return outcome,
-        }
-    }
+/// Keeps a rendered branch up to date, pass after pass.
+#[derive(Debug)]
+pub struct Reconciler {
+    repository: FleetRepository,
+    workers: Arc<Workers>,
+    /// As of the last pass; `None`: to be read.
+    known: Option<Known>,
 }
 
-fn attempt(repository: &FleetRepository) -> Result<Pass, GitError> {
-    let git = &repository.repository;
-    let head = whole_head(repository)?;
-    let settings = settings_at(git, head)?;
-    repository.adopt(&settings.limits);
-    let before = git.branch(&settings.branches.rendered)?;
-    let mut rendered = publish::read_last(git, before)?;
-    let foreign = rendered.foreign.clone();
+impl Reconciler {
+    #[must_use]
+    pub fn new(repository: FleetRepository, workers: Arc<Workers>) -> Self {
+        Self { repository, workers, known: None }
+    }
 
-    let mut commits = Vec::new();
-    let mut step = None;
-    let revisions = match backlog(git, &rendered, head, settings.limits.backlog)? {
-        Backlog::Commits(revisions) => revisions,
-        Backlog::Rewritten { last } => return rewritten(git, before, (head, settings), last),
-    };
-    // All that the pass writes becomes durable at once, before the branch moves.
-    let objects = git.begin();
-    for revision in revisions {
-        let done = render_commit(objects.repository(), &rendered, revision)?;
-        if let Published::Committed(commit) = &done.published {
-            rendered = publish::read(objects.repository(), Some(commit.revision))?;
-            commits.push(NewCommit {
-                source: done.source.clone(),
-                revision: commit.revision,
-                generation: commit.generation,
-                changed: commit.changed.clone(),
-            });
+    /// Brings the rendered branch up to the head of the config branch.
+    ///
+    /// # Errors
+    /// [`GitError`] when Git or the remote fails, or the config branch does not exist. Nothing is half
+    /// done then: the branch is where it was, or where another controller has put it.
+    pub fn pass(&mut self) -> Result<Pass, GitError> {
+        let mut tries = 0;
+        loop {
+            // What is known counts only where all of it came to be on the branch.
+            let known = self.known.take();
+            match self.attempt(known) {
+                Err(GitError::Conflict { .. }) if tries < TRIES => {
+                    tries += 1;
+                    self.repository.refresh()?;
+                }
+                outcome => return outcome,
+            }
         }
-        step = Some(done);
     }
-    if let Some(new) = rendered.revision.filter(|_| !commits.is_empty()) {
-        objects.finish()?;
-        let update =
-            RefUpdate { branch: settings.branches.rendered.clone(), expected: before, new };
-        repository.publish(&[update])?;
+
+    /// The rendered branch as the last pass left it.
+    #[must_use]
+    pub fn rendered(&self) -> Option<&Rendered> {
+        self.known.as_ref().map(|known| &known.rendered)
     }
-    if commits.is_empty() && !foreign.is_empty() {
-        // Somebody did by hand what titan would have done.
-        rendered = publish::read(git, before)?;
+
+    /// Whether everything that is on the rendered branch is known to be what titan renders.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.known.as_ref().is_none_or(|known| known.check == Check::Done)
     }
-    let mut step = step.expect("the backlog holds at least the head");
-    step.fleet.settings = settings;
-    Ok(Pass {
-        source: step.source,
-        fleet: Arc::new(step.fleet),
-        schedule: step.schedule,
-        diagnostics: step.diagnostics,
-        held: step.held,
-        rendered,
-        healed: if commits.is_empty() { Vec::new() } else { foreign },
-        commits,
-    })
+
+    /// Renders a part of what the branch holds and compares. `true` when something differs: the next
+    /// pass renders everything again.
+    ///
+    /// # Errors
+    /// When rendering is not possible here.
+    pub fn check_some(&mut self) -> Result<bool, GitError> {
+        let Some(known) = &mut self.known else { return Ok(false) };
+        known.check_some(&self.workers)
+    }
+
+    /// What is held back → why, and all problems, as far as they are known.
+    #[must_use]
+    pub fn problems(&self) -> (BTreeMap<String, String>, Vec<Diagnostic>) {
+        let known = self.known.as_ref();
+        known.map_or_else(Default::default, |known| (known.held(), known.diagnostics()))
+    }
+
+    fn attempt(&mut self, known: Option<Known>) -> Result<Pass, GitError> {
+        let git = &self.repository.repository;
+        let mut timings = Timings::default();
+        let head = whole_head(&self.repository)?;
+        let settings = settings_at(git, head)?;
+        self.repository.adopt(&settings.limits);
+        let before = git.branch(&settings.branches.rendered)?;
+        let warm = known.filter(|known| known.rendered.revision == before);
+        let mut touched = warm.is_some().then(observe::Changed::default);
+        let mut known = match warm {
+            Some(known) => known,
+            None => timings.time(Stage::Read, || Known::load(git, before))?,
+        };
+        let foreign = known.rendered.foreign.clone();
+        let revisions = match backlog(git, &known.rendered, head, settings.limits.backlog)? {
+            Backlog::Commits(revisions) => revisions,
+            Backlog::Rewritten { last } => {
+                let pass = rewritten(git, &known, (head, settings), last);
+                self.known = Some(known);
+                return pass;
+            }
+        };
+        // All that the pass writes becomes durable at once, before the branch moves.
+        let objects = git.begin();
+        let (mut commits, mut source) = (Vec::new(), None);
+        for revision in revisions {
+            let done = known.render(&objects, revision, &self.workers, &mut timings)?;
+            if let Some(touched) = &mut touched {
+                let Step { render, others, hosts, differing, .. } = &done.step;
+                touched.hosts.extend(hosts.iter().chain(differing).cloned());
+                touched.pairs.extend(render);
+                touched.pairs.extend(others);
+            }
+            if let Published::Committed(commit) = done.published {
+                commits.push(NewCommit {
+                    source: done.source.clone(),
+                    revision: commit.revision,
+                    generation: commit.generation,
+                    changed: commit.changed,
+                });
+            }
+            source = Some(done.source);
+        }
+        if let Some(new) = known.rendered.revision.filter(|_| !commits.is_empty()) {
+            let branch = settings.branches.rendered.clone();
+            let update = RefUpdate { branch, expected: before, new };
+            timings.time(Stage::Write, || {
+                objects.finish()?;
+                self.repository.publish(&[update])
+            })?;
+        } else if !foreign.is_empty() {
+            // Somebody did by hand what titan would have done.
+            known.rendered = publish::read(git, before)?;
+        }
+        let mut pass = known.pass(source.expect("the backlog holds at least the head"), settings);
+        pass.healed = if commits.is_empty() { Vec::new() } else { foreign };
+        (pass.commits, pass.touched, pass.timings) = (commits, touched, timings);
+        self.known = Some(known);
+        Ok(pass)
+    }
 }
 
 /// A pass that does nothing: the config branch no longer holds what was rendered last. The fleet is
 /// the one that was, as far as it is still known.
 fn rewritten(
     git: &Repository,
-    before: Option<Revision>,
+    known: &Known,
     (head, settings): (Revision, FleetSpec),
     last: Revision,
 ) -> Result<Pass, GitError> {
-    let now = parse(Some(head), &git.source_files(head, parse::limits)?);
-    let mut fleet = match git.source_files(last, parse::limits) {
-        Ok(files) => parse(Some(last), &files).fleet,
-        // It may be gone from this clone already.
-        Err(GitError::Object { .. }) => now.fleet,
-        Err(error) => return Err(error),
-    };
-    fleet.settings = settings;
+    let now = parse(Some(head), &git.source_files(head, crate::parse::limits)?);
     let reason = format!(
         "the config branch was rewritten: it no longer contains {}, which was rendered last; fix: put it back, or `titan resume --accept {head}`",
         last.short()
     );
-    Ok(Pass {
-        source: git.commit(head)?,
-        fleet: Arc::new(fleet),
-        schedule: Schedule::default(),
-        diagnostics: now.diagnostics,
-        held: BTreeMap::from([("history".to_owned(), reason)]),
-        rendered: publish::read(git, before)?,
-        commits: Vec::new(),
-        healed: Vec::new(),
-    })
-}
-
-/// The head of the config branch, whose whole history must be there.
-pub(super) fn whole_head(repository: &FleetRepository) -> Result<Revision, GitError> {
-    let git = &repository.repository;
-    if git.is_shallow() {
-        return Err(GitError::Shallow { path: git.git_dir().to_owned() });
+    let mut pass = known.pass(git.commit(head)?, settings);
+    if pass.fleet.revision.is_none() {
+        pass.fleet = now.fleet;
     }
-    let head = git.branch(&repository.branch)?;
-    head.ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })
+    pass.diagnostics = now.diagnostics;
+    pass.held = BTreeMap::from([("history".to_owned(), reason)]);
+    pass.unplaced.clear();
+    pass.unchecked = false;
+    Ok(pass)
 }
 
-/// The fleet's settings at `head`, or those before they became unreadable: a broken `titan.yaml` is no
-/// wish for the defaults, which name other branches.
-///
-/// # Errors
-/// [`GitError::Object`].
-pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitError> {
-    let mut next = Some(head);
-    for _ in 0..Limits::default().backlog {
-        let Some(revision) = next else { break };
-        let fleet = parse(Some(revision), &git.settings_file(revision)?).fleet;
-        if fleet.held.all.is_none() {
-            return Ok(fleet.settings);
+impl Known {
+    /// What there is to say about it, with nothing done.
+    fn pass(&self, source: CommitInfo, settings: FleetSpec) -> Pass {
+        Pass {
+            source,
+            fleet: Arc::clone(self.fleet()),
+            settings,
+            unplaced: self.schedule().unplaced.clone(),
+            diagnostics: self.diagnostics(),
+            held: self.held(),
+            commits: Vec::new(),
+            healed: Vec::new(),
+            touched: None,
+            unchecked: self.check != Check::Done,
+            timings: Timings::default(),
         }
-        next = git.commit(revision)?.parents.first().copied();
     }
-    Ok(FleetSpec::default())
-}
-
-/// What there is to do.
-pub(super) enum Backlog {
-    /// The source commits that are still to be rendered, oldest first. It always ends with the head,
-    /// so that a pass also finds what a new renderer, or a hand on the rendered branch, made different.
-    Commits(Vec<Revision>),
-    /// The head does not descend from `last`, which was rendered last (or accepted by a person).
-    Rewritten { last: Revision },
-}
-
-/// Finds the source commits to render. Those whose objects are those of the commit before are left
-/// out, unless they allow removals. Too long a backlog is rendered as its head alone.
-///
-/// Where nothing was rendered they begin with the first commit: a clone, or a repository whose rendered
-/// branch was deleted or replaced, gets the very commits that were made as the changes came, with their
-/// generations and who stayed where.
-///
-/// # Errors
-/// When history cannot be read.
-pub(super) fn backlog(
-    git: &Repository,
-    rendered: &Rendered,
-    head: Revision,
-    most: u32,
-) -> Result<Backlog, GitError> {
-    let last = rendered.resume.or(rendered.source);
-    let limit = most as usize;
-    let mut chain = git.first_parents(head, last, limit + 1)?;
-    let root = chain.last().copied().unwrap_or(head);
-    let beside = last != Some(head) && git.commit(root)?.parents.first() != last.as_ref();
-    if let Some(last) = last.filter(|_| beside)
-        && !git.is_ancestor(last, head)?
-    {
-        return Ok(Backlog::Rewritten { last });
-    }
-    if chain.len() > limit {
-        tracing::warn!(?last, %head, "too many commits are waiting; the last of them is rendered alone");
-        return Ok(Backlog::Commits(vec![head]));
-    }
-    if let Some(last) = last.filter(|_| beside) {
-        // A merge has it on its second side.
-        let mut after = 0;
-        while after < chain.len() && git.is_ancestor(last, chain[after])? {
-            after += 1;
-        }
-        chain.truncate(after);
-    }
-    if let Some(last) = last.filter(|last| rendered.resume.is_some() || *last == head) {
-        // What a person accepted has not been rendered yet.
-        chain.push(last);
-    }
-    chain.reverse();
-    let before = last.filter(|_| rendered.resume.is_none());
-    let mut inputs = before.map_or_else(|| Ok(Vec::new()), |last| inputs_of(git, last))?;
-    let mut pending = Vec::new();
-    for revision in chain {
-        let next = inputs_of(git, revision)?;
-        let allows = || -> Result<bool, GitError> {
-            Ok(Allowance::of(&git.commit(revision)?.trailers) != Allowance::Nothing)
-        };
-        if next != inputs || revision == head || allows()? {
-            pending.push(revision);
-        }
-        inputs = next;
-    }
-    Ok(Backlog::Commits(pending))
-}
-
-/// The ids of all that a fleet is read from: equal ids, equal fleet.
-fn inputs_of(git: &Repository, revision: Revision) -> Result<Vec<TreeId>, GitError> {
-    let entries = git.entries(git.commit(revision)?.tree)?;
-    let read = ["titan.yaml", "hosts", "templates", "workspaces"];
-    Ok(entries.into_iter().filter(|e| read.contains(&e.name.as_str())).map(|e| e.id).collect())
-}
-
-/// One source commit, rendered on top of what was there before.
-pub(super) struct Step {
-    pub(super) source: CommitInfo,
-    pub(super) fleet: Fleet,
-    pub(super) schedule: Schedule,
-    pub(super) diagnostics: Vec<Diagnostic>,
-    pub(super) held: BTreeMap<String, String>,
-    pub(super) published: Published,
-}
-
-/// Renders one source commit; objects are written, no ref moves.
-pub(super) fn render_commit(
-    repository: &Repository,
-    previous: &Rendered,
-    revision: Revision,
-) -> Result<Step, GitError> {
-    let source = repository.commit(revision)?;
-    let files = repository.source_files(revision, parse::limits)?;
-    let Parsed { fleet, mut diagnostics } = parse(Some(revision), &files);
-    let mut evaluation = evaluate(&fleet, &previous.current);
-    let Rendered { trees, folders, held_removals, .. } = previous;
-    let before = Before { trees, folders, held: *held_removals };
-    let removals = guard::guard(&fleet, &mut evaluation, &before, &source.trailers);
-    let Evaluation { schedule, manifests, held, diagnostics: found } = evaluation;
-    diagnostics.extend(found);
-    let plan = RenderedPlan {
-        fleet: &fleet,
-        schedule: &schedule,
-        manifests,
-        held: held.clone(),
-        removals,
-    };
-    let published = publish::publish(repository, previous, &plan, &source)?;
-    Ok(Step { source, schedule, diagnostics, held, published, fleet })
 }

@@ -1,6 +1,7 @@
 //! A person accepts a config branch that was rewritten.
 
-use super::reconcile::{Backlog, TRIES, backlog, settings_at, whole_head};
+use super::backlog::{Backlog, backlog, settings_at, whole_head};
+use super::reconcile::TRIES;
 use crate::git::{FleetRepository, GitError, RefUpdate, Signature};
 use crate::model::Revision;
 use crate::publish::{self, Resume};

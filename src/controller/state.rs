@@ -10,14 +10,26 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use tokio::time::Instant;
 
-use super::reconcile::{Pass, reconcile};
+use super::reconcile::{Pass, Reconciler};
+use super::timings::millis;
 use super::{Config, goal};
 use crate::git::{FleetRepository, GitError};
 use crate::model::{FleetSpec, Revision, Timestamp};
-use crate::observe::{Ledger, Refusal, Snapshot, Submission, is_issued};
+use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, is_issued};
 
-/// `None`: the branches are where they were after the last pass.
-pub(super) type PassResult = Result<Option<Box<Pass>>, GitError>;
+/// What a job came to, and the reconciler that did it.
+pub(super) struct Finished {
+    reconciler: Box<Reconciler>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    /// Nothing: the branches are where they were after the last pass.
+    Idle,
+    Passed(Result<Box<Pass>, GitError>),
+    /// A part of what was rendered before was checked; `true` when something differs.
+    Checked(Result<bool, GitError>),
+}
 
 /// Heads of the config and the rendered branch.
 type Heads = (Option<Revision>, Option<Revision>);
@@ -30,7 +42,11 @@ pub(super) struct State {
     settings: FleetSpec,
     /// Where the branches were after the last pass.
     seen: Option<Heads>,
-    pass: Option<JoinHandle<PassResult>>,
+    /// Away while a job is under way.
+    reconciler: Option<Box<Reconciler>>,
+    job: Option<JoinHandle<Finished>>,
+    /// The last pass, as long as what it found is not all: see [`Pass::unchecked`].
+    unchecked: Option<Box<Pass>>,
     /// Reports that are ahead of the pass that is under way.
     waiting: Vec<Submission>,
     /// A sign came while a pass was under way.
@@ -61,9 +77,18 @@ impl State {
     /// Makes the first pass, however often it takes: a fleet may get its first commit later.
     pub(super) async fn load(config: Config, snapshots: watch::Sender<Arc<Snapshot>>) -> Self {
         let mut faults = 0;
+        let started = Instant::now();
+        let mut reconciler =
+            Box::new(Reconciler::new(config.repository.clone(), Arc::clone(&config.workers)));
         let (pass, ledger) = loop {
             let repository = config.repository.clone();
-            match blocking(move || first_pass(&repository)).await {
+            let (result, back) = blocking(move || {
+                let first = first_pass(&mut reconciler, &repository);
+                (first, reconciler)
+            })
+            .await;
+            reconciler = back;
+            match result {
                 Ok(first) => break first,
                 Err(error) => {
                     faults += 1;
@@ -76,12 +101,14 @@ impl State {
             }
         };
         let mut state = Self {
-            settings: pass.fleet.settings.clone(),
+            settings: pass.settings.clone(),
             config,
             ledger,
             snapshots,
             seen: None,
-            pass: None,
+            reconciler: None,
+            job: None,
+            unchecked: None,
             waiting: Vec::new(),
             look_again: false,
             next_look: Instant::now(),
@@ -94,43 +121,64 @@ impl State {
             upkeep_after: Instant::now(),
         };
         state.next_look = Instant::now() + state.poll();
-        state.passed(Ok(Some(Box::new(pass))));
+        tracing::info!(took_ms = millis(started.elapsed()), "ready");
+        state.ended(Finished { reconciler, outcome: Outcome::Passed(Ok(Box::new(pass))) });
         state
     }
 
-    /// Starts a pass, unless one is under way: then another one follows it.
+    /// Starts a pass, unless something is under way: then it follows.
     pub(super) fn look(&mut self) {
         self.next_look = Instant::now() + self.poll();
-        if self.pass.is_some() {
+        let Some(mut reconciler) = self.reconciler.take() else {
             self.look_again = true;
             return;
-        }
+        };
         let (repository, seen) = (self.config.repository.clone(), self.seen);
         let rendered = self.settings.branches.rendered.clone();
-        self.pass = Some(spawn_blocking(move || look(&repository, &rendered, seen)));
+        self.job = Some(spawn_blocking(move || {
+            let outcome = look(&mut reconciler, &repository, &rendered, seen);
+            Finished { reconciler, outcome }
+        }));
     }
 
-    /// Ends with the pass that is under way; never, when there is none.
-    pub(super) fn pass_ended(&mut self) -> impl Future<Output = PassResult> {
-        let pass = &mut self.pass;
+    /// Checks a part of what was rendered before this process began, while there is nothing else to do.
+    fn check(&mut self) {
+        let Some(mut reconciler) = self.reconciler.take_if(|reconciler| !reconciler.is_checked())
+        else {
+            return;
+        };
+        self.job = Some(spawn_blocking(move || {
+            let outcome = Outcome::Checked(reconciler.check_some());
+            Finished { reconciler, outcome }
+        }));
+    }
+
+    /// Ends with the job that is under way; never, when there is none.
+    pub(super) fn job_ended(&mut self) -> impl Future<Output = Finished> {
+        let job = &mut self.job;
         async move {
-            let Some(handle) = pass else { return std::future::pending().await };
-            let result = handle.await.expect("a pass does not panic");
-            *pass = None;
-            result
+            let Some(handle) = job else { return std::future::pending().await };
+            let finished = handle.await.expect("a job does not panic");
+            *job = None;
+            finished
         }
     }
 
-    pub(super) fn passed(&mut self, result: PassResult) {
-        match result {
-            Ok(None) => self.faults = 0,
-            Ok(Some(pass)) => {
+    pub(super) fn ended(&mut self, finished: Finished) {
+        let Finished { reconciler, outcome } = finished;
+        self.reconciler = Some(reconciler);
+        match outcome {
+            Outcome::Idle => self.faults = 0,
+            Outcome::Passed(Ok(pass)) => {
                 self.faults = 0;
-                self.take_over(&pass);
+                self.take_over(pass);
             }
-            Err(error) => {
+            Outcome::Checked(Ok(differs)) => self.checked(differs),
+            Outcome::Passed(Err(error)) | Outcome::Checked(Err(error)) => {
                 self.faults = self.faults.saturating_add(1);
                 tracing::error!(error = &error as &dyn Error, "a pass failed; it is tried again");
+                // Whatever happened: the branches are read anew.
+                self.seen = None;
                 self.next_look = Instant::now() + wait(self.faults);
             }
         }
@@ -140,15 +188,42 @@ impl State {
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
+        if self.faults == 0 && self.unchecked.is_some() {
+            self.check();
+        }
     }
 
-    fn take_over(&mut self, pass: &Pass) {
+    /// What the check found counts from now on, as if the last pass had found it.
+    fn checked(&mut self, differs: bool) {
+        if differs {
+            tracing::warn!("the rendered branch is not what titan renders; rendered again");
+            self.seen = None;
+            self.look();
+            return;
+        }
+        let done = self.reconciler.as_ref().filter(|reconciler| reconciler.is_checked());
+        let problems = done.map(|reconciler| reconciler.problems());
+        if let Some((problems, mut pass)) = problems.zip(self.unchecked.take()) {
+            tracing::debug!("what was rendered before is checked");
+            (pass.held, pass.diagnostics) = problems;
+            pass.unchecked = false;
+            pass.touched = Some(Changed::default());
+            self.follow(&pass);
+        }
+    }
+
+    fn take_over(&mut self, pass: Box<Pass>) {
         self.wrote |= !pass.commits.is_empty();
+        let took_ms = millis(pass.timings.total());
         for commit in &pass.commits {
             tracing::info!(
                 source = %commit.source.id.short(), rendered = %commit.revision.short(),
-                generation = commit.generation, assignments = commit.changed.len(), "rendered"
+                generation = commit.generation, assignments = commit.changed.count(), took_ms,
+                "rendered"
             );
+        }
+        if pass.commits.is_empty() {
+            tracing::info!(source = %pass.source.id.short(), took_ms, "nothing to render");
         }
         for commit in &pass.healed {
             tracing::warn!(commit = %commit.short(), "the rendered branch was changed by somebody else; taken back");
@@ -157,19 +232,28 @@ impl State {
         for (what, why) in pass.held.iter().filter(|_| new) {
             tracing::warn!(%what, %why, "held");
         }
-        self.settings = pass.fleet.settings.clone();
-        self.seen = Some((Some(pass.source.id), pass.rendered.revision));
+        self.settings = pass.settings.clone();
+        let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
+        self.seen = Some((Some(pass.source.id), rendered.and_then(|rendered| rendered.revision)));
+        self.follow(&pass);
+        let snapshot = Snapshot::of(&pass.fleet, &self.snapshots.borrow());
+        self.snapshots.send_replace(Arc::new(snapshot));
+        self.unchecked = pass.unchecked.then_some(pass);
+    }
+
+    /// Tells the ledger.
+    fn follow(&mut self, pass: &Pass) {
+        let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
+        let Some(rendered) = rendered else { return };
         let git = &self.config.repository.repository;
         let ledger = &mut self.ledger;
-        if let Err(error) = aside(|| goal::follow(git, ledger, pass, Timestamp::now())) {
+        if let Err(error) = aside(|| goal::follow(git, ledger, pass, rendered, Timestamp::now())) {
             tracing::error!(
                 error = &error as &dyn Error,
                 "the rendered branch cannot be followed; it is tried again"
             );
             self.seen = None;
         }
-        let snapshot = Snapshot::of(&pass.fleet, &self.snapshots.borrow());
-        self.snapshots.send_replace(Arc::new(snapshot));
     }
 
     /// Takes a report over, and answers. A report that is ahead of this process waits for the pass that
@@ -253,10 +337,11 @@ impl State {
 
     /// Writes what is known for the last time.
     pub(super) async fn finish(mut self) {
-        if let Some(pass) = self.pass.take()
-            && let Ok(result) = pass.await
+        if let Some(job) = self.job.take()
+            && let Ok(finished) = job.await
         {
-            self.passed(result);
+            self.look_again = false;
+            self.ended(finished);
         }
         self.flush().await;
     }
@@ -320,22 +405,32 @@ impl State {
 }
 
 /// Brings the rendered branch up to date, unless all branches are where they were.
-fn look(repository: &FleetRepository, rendered: &str, seen: Option<Heads>) -> PassResult {
-    repository.refresh()?;
+fn look(
+    reconciler: &mut Reconciler,
+    repository: &FleetRepository,
+    rendered: &str,
+    seen: Option<Heads>,
+) -> Outcome {
     let git = &repository.repository;
-    let heads = (git.branch(&repository.branch)?, git.branch(rendered)?);
-    if seen == Some(heads) {
-        return Ok(None);
+    let heads = || -> Result<Heads, GitError> {
+        repository.refresh()?;
+        Ok((git.branch(&repository.branch)?, git.branch(rendered)?))
+    };
+    match heads() {
+        Ok(heads) if seen == Some(heads) => Outcome::Idle,
+        Ok(_) => Outcome::Passed(reconciler.pass().map(Box::new)),
+        Err(error) => Outcome::Passed(Err(error)),
     }
-    reconcile(repository).map(|pass| Some(Box::new(pass)))
 }
 
-fn first_pass(repository: &FleetRepository) -> Result<(Pass, Ledger), GitError> {
-    let pass = reconcile(repository)?;
-    let settings = &pass.fleet.settings;
+fn first_pass(
+    reconciler: &mut Reconciler,
+    repository: &FleetRepository,
+) -> Result<(Pass, Ledger), GitError> {
+    let pass = reconciler.pass()?;
     let git = &repository.repository;
-    let head = git.branch(&settings.branches.status)?;
-    let ledger = Ledger::load(git, head, &settings.limits, Timestamp::now())?;
+    let head = git.branch(&pass.settings.branches.status)?;
+    let ledger = Ledger::load(git, head, &pass.settings.limits, Timestamp::now())?;
     Ok((pass, ledger))
 }
 

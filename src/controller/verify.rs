@@ -10,9 +10,12 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::reconcile::render_commit;
-use crate::git::{CommitInfo, GitError, Repository, Signature};
-use crate::model::{RepoPath, Revision};
+use super::backlog::{Backlog, backlog, settings_at};
+use super::known::{Deviation, Known};
+use super::timings::Timings;
+use super::workers::Workers;
+use crate::git::{CommitInfo, Entry, GitError, Objects, Repository, Signature};
+use crate::model::{RepoPath, Revision, TreeId};
 use crate::publish::{
     self, GENERATION_TRAILER, Published, RENDERER_TRAILER, RESUME_TRAILER, Rendered, SOURCE_TRAILER,
 };
@@ -58,6 +61,16 @@ pub enum State {
     Different,
 }
 
+impl State {
+    fn of(expected: Option<&Entry>, found: Option<&Entry>) -> Self {
+        match (expected, found) {
+            (None, _) => Self::Unexpected,
+            (Some(_), None) => Self::Missing,
+            (Some(_), Some(_)) => Self::Different,
+        }
+    }
+}
+
 /// What was found about one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,10 +106,12 @@ pub struct Verifier<'a> {
     /// Sources must be in the history of one of these: the head of the config branch, or what it was
     /// before a person accepted that it was rewritten. Empty: not known here.
     anchors: Vec<Revision>,
+    workers: Workers,
 }
 
 impl<'a> Verifier<'a> {
-    /// `config` is the head of the config branch, `tip` that of the rendered branch, where known.
+    /// `config` is the head of the config branch, `tip` that of the rendered branch, where known;
+    /// `workers` render.
     ///
     /// # Errors
     /// When the rendered branch cannot be read.
@@ -104,6 +119,7 @@ impl<'a> Verifier<'a> {
         repository: &'a Repository,
         config: Option<Revision>,
         tip: Option<Revision>,
+        workers: Workers,
     ) -> Result<Self, GitError> {
         let mut anchors: Vec<Revision> = config.into_iter().collect();
         let line = match tip {
@@ -116,7 +132,7 @@ impl<'a> Verifier<'a> {
                 anchors.extend(source_of(&commit));
             }
         }
-        Ok(Self { repository, anchors })
+        Ok(Self { repository, anchors, workers })
     }
 
     /// Verifies one commit against its parent and its source.
@@ -143,10 +159,10 @@ impl<'a> Verifier<'a> {
         if commit.parents.len() > 1 {
             verified.find("parents", "titan makes no merges");
         }
-        let previous = publish::read_last(self.repository, commit.parents.first().copied())?;
+        let known = Known::load(self.repository, commit.parents.first().copied())?;
         match kind {
-            Kind::Rendered => self.rendered(&commit, &previous, &mut verified)?,
-            Kind::Resumed => self.resumed(&commit, &previous, &mut verified)?,
+            Kind::Rendered => self.rendered(&commit, known, &mut verified)?,
+            Kind::Resumed => self.resumed(&commit, &known.rendered, &mut verified)?,
             Kind::Foreign => {
                 self.compare_with_parent(&commit, &mut verified)?;
                 // What others keep beside titan's files is theirs.
@@ -164,25 +180,28 @@ impl<'a> Verifier<'a> {
     fn rendered(
         &self,
         commit: &CommitInfo,
-        previous: &Rendered,
+        mut known: Known,
         verified: &mut Verified,
     ) -> Result<(), GitError> {
         let Some(source) = verified.source else {
             verified.find("source", format!("`{SOURCE_TRAILER}` names no commit"));
             return Ok(());
         };
-        self.check_source(source, previous, verified)?;
+        self.check_source(source, &known.rendered, verified)?;
         if self.repository.commit(source).is_err() {
             verified.find("source", format!("{source} is not in this clone"));
             return Ok(());
         }
-        let step = render_commit(self.repository, previous, source)?;
-        let Published::Committed(expected) = step.published else {
+        // What is made here is never kept.
+        let objects = self.repository.begin();
+        let Some(expected) = self.again(&objects, &mut known, source, verified)? else {
             verified.find("superfluous", "titan writes no commit here: nothing differs");
             return self.compare_with_parent(commit, verified);
         };
-        let expected = self.repository.commit(expected.revision)?;
-        self.compare_trees(&expected, commit, verified)?;
+        let git = objects.repository();
+        let expected = git.commit(expected)?;
+        compare_trees(git, &expected, commit, verified)?;
+        self.inherited(&objects, &mut known, verified)?;
         compare_texts(&expected, commit, verified);
         for (what, expected, found) in [
             ("author", &expected.author, &commit.author),
@@ -194,6 +213,67 @@ impl<'a> Verifier<'a> {
         }
         if verified.is_sound() && verified.renderer.is_none() && expected.id != commit.id {
             verified.find("object", "the commit has headers or blanks that titan does not write");
+        }
+        Ok(())
+    }
+
+    /// Renders `source` on top of what is known, as a controller does: with all that was committed to the
+    /// config branch in between. The commit that comes out; `None`: none does.
+    fn again(
+        &self,
+        objects: &Objects,
+        known: &mut Known,
+        source: Revision,
+        verified: &mut Verified,
+    ) -> Result<Option<Revision>, GitError> {
+        let git = self.repository;
+        let most = settings_at(git, source)?.limits.backlog;
+        let line = match backlog(git, &known.rendered, source, most)? {
+            Backlog::Commits(line) => line,
+            Backlog::Rewritten { .. } => vec![source],
+        };
+        let mut made = None;
+        for revision in line {
+            let step = known.render(objects, revision, &self.workers, &mut Timings::default())?;
+            let Published::Committed(commit) = step.published else { continue };
+            if revision != source {
+                let detail = format!("{} was skipped: titan renders it first", revision.short());
+                verified.find("history", detail);
+            }
+            made = Some(commit.revision);
+        }
+        Ok(made)
+    }
+
+    /// Looks behind what the commit changed: everything that it holds is rendered again.
+    fn inherited(
+        &self,
+        objects: &Objects,
+        known: &mut Known,
+        verified: &mut Verified,
+    ) -> Result<(), GitError> {
+        let deviations = known.compare_all(&self.workers, objects)?;
+        let git = objects.repository();
+        let mut paths = Vec::new();
+        for Deviation { pair, found, expected } in &deviations {
+            let Some(folder) = known.rendered.folders.get(&pair.host) else { continue };
+            let folder = publish::assignment_path(folder, &pair.deployment);
+            for below in git.changed_paths(*expected, *found)? {
+                let side = |tree: &Option<TreeId>| match tree {
+                    Some(tree) => git.entry(*tree, &below),
+                    None => Ok(None),
+                };
+                let state = State::of(side(expected)?.as_ref(), side(found)?.as_ref());
+                let path = folder.join(below.as_str()).unwrap_or(below);
+                paths.push(Differing { path, state });
+            }
+        }
+        if !paths.is_empty() {
+            let files = files(paths.len());
+            verified.find("tree", format!("{files}, and did before this commit"));
+            verified.paths.extend(paths);
+            verified.paths.sort_by(|a, b| a.path.cmp(&b.path));
+            verified.paths.dedup();
         }
         Ok(())
     }
@@ -263,47 +343,44 @@ impl<'a> Verifier<'a> {
     ) -> Result<(), GitError> {
         let parent = commit.parents.first().map(|parent| self.repository.commit(*parent));
         match parent.transpose()? {
-            Some(parent) => self.differing(Some(&parent), commit, verified),
-            None => self.differing(None, commit, verified),
+            Some(parent) => differing(self.repository, Some(&parent), commit, verified),
+            None => differing(self.repository, None, commit, verified),
         }
     }
+}
 
-    fn compare_trees(
-        &self,
-        expected: &CommitInfo,
-        found: &CommitInfo,
-        verified: &mut Verified,
-    ) -> Result<(), GitError> {
-        if expected.tree == found.tree {
-            return Ok(());
-        }
-        self.differing(Some(expected), found, verified)?;
-        let count = verified.paths.len();
-        let files =
-            if count == 1 { "1 file differs".into() } else { format!("{count} files differ") };
-        verified.find("tree", format!("{files}: {}, titan: {}", found.tree, expected.tree));
-        Ok(())
+fn compare_trees(
+    git: &Repository,
+    expected: &CommitInfo,
+    found: &CommitInfo,
+    verified: &mut Verified,
+) -> Result<(), GitError> {
+    if expected.tree == found.tree {
+        return Ok(());
     }
+    differing(git, Some(expected), found, verified)?;
+    let files = files(verified.paths.len());
+    verified.find("tree", format!("{files}: {}, titan: {}", found.tree, expected.tree));
+    Ok(())
+}
 
-    fn differing(
-        &self,
-        expected: Option<&CommitInfo>,
-        found: &CommitInfo,
-        verified: &mut Verified,
-    ) -> Result<(), GitError> {
-        let git = self.repository;
-        let expected = expected.map(|commit| commit.tree);
-        for path in git.changed_paths(expected, Some(found.tree))? {
-            let before = expected.map(|tree| git.entry(tree, &path)).transpose()?.flatten();
-            let state = match (before, git.entry(found.tree, &path)?) {
-                (None, _) => State::Unexpected,
-                (Some(_), None) => State::Missing,
-                (Some(_), Some(_)) => State::Different,
-            };
-            verified.paths.push(Differing { path, state });
-        }
-        Ok(())
+fn files(count: usize) -> String {
+    if count == 1 { "1 file differs".into() } else { format!("{count} files differ") }
+}
+
+fn differing(
+    git: &Repository,
+    expected: Option<&CommitInfo>,
+    found: &CommitInfo,
+    verified: &mut Verified,
+) -> Result<(), GitError> {
+    let expected = expected.map(|commit| commit.tree);
+    for path in git.changed_paths(expected, Some(found.tree))? {
+        let before = expected.map(|tree| git.entry(tree, &path)).transpose()?.flatten();
+        let state = State::of(before.as_ref(), git.entry(found.tree, &path)?.as_ref());
+        verified.paths.push(Differing { path, state });
     }
+    Ok(())
 }
 
 fn source_of(commit: &CommitInfo) -> Option<Revision> {

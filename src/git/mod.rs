@@ -35,6 +35,7 @@
 //! that it started.
 
 mod commit;
+mod compare;
 mod error;
 mod fleet;
 mod lock;
@@ -58,7 +59,7 @@ pub use fleet::{FleetRepository, Location, RefUpdate};
 pub use pack::{Chunk, Objects, Sibling};
 pub use read::{Entry, EntryKind, Repository};
 pub use refs::valid_branch_name;
-pub use source::directory_files;
+pub use source::{Sources, directory_files};
 pub use sparse::{HostSource, HostView};
 pub use tree::{TreeEdit, blob_id, empty_tree};
 pub use watch::{Watch, watch};

@@ -1,5 +1,6 @@
 //! Opening a repository, and reading its refs and objects; never a worktree.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use gix::objs::{Kind, TreeRefIter};
 use gix::{ObjectId, ThreadSafeRepository};
 
 use super::GitError;
+use super::compare::{self, Side};
 use super::error::{damaged, gix_error};
 use super::pack::{Stage, Store};
 use crate::model::{RepoPath, Revision, TreeId};
@@ -280,7 +282,7 @@ impl Repository {
         before: Option<TreeId>,
         after: Option<TreeId>,
     ) -> Result<Vec<RepoPath>, GitError> {
-        let mut paths = std::collections::BTreeSet::new();
+        let mut paths = BTreeSet::new();
         let sides = [before.map(object), after.map(object)];
         differences(&self.store(), sides, None, &mut paths)?;
         Ok(paths.into_iter().collect())
@@ -385,29 +387,16 @@ fn differences(
     store: &Store,
     sides: [Option<ObjectId>; 2],
     parent: Option<&RepoPath>,
-    paths: &mut std::collections::BTreeSet<RepoPath>,
+    paths: &mut BTreeSet<RepoPath>,
 ) -> Result<(), GitError> {
-    let mut names = std::collections::BTreeMap::<Vec<u8>, [Option<RawEntry>; 2]>::new();
-    for (side, tree) in sides.into_iter().enumerate() {
-        let Some(tree) = tree else { continue };
-        for entry in raw_entries(store, tree)? {
-            let pair = names.entry(entry.name.clone()).or_default();
-            pair[side] = Some(entry);
-        }
-    }
-    for (name, pair) in names {
-        let same = |a: &RawEntry, b: &RawEntry| a.id == b.id && a.mode == b.mode;
-        if matches!(&pair, [Some(a), Some(b)] if same(a, b)) {
-            continue;
-        }
-        let Some(path) = child(parent, &name) else { continue };
-        let below = pair.each_ref().map(|entry| {
-            entry.as_ref().filter(|entry| entry.mode == Mode::Tree).map(|entry| entry.id)
-        });
+    let trees = compare::load(store, sides)?;
+    for (name, pair) in compare::differing(&trees)?.entries {
+        let Some(path) = child(parent, name) else { continue };
+        let below = pair.map(|side| side.and_then(Side::tree));
         if below.iter().any(Option::is_some) {
             differences(store, below, Some(&path), paths)?;
         }
-        if pair.iter().flatten().any(|entry| entry.mode != Mode::Tree) {
+        if pair.iter().flatten().any(|side| side.mode != Mode::Tree) {
             paths.insert(path);
         }
     }

@@ -5,8 +5,6 @@
 //! Everything else at the root (a README, CI files, code) is none of titan's business.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::Arc;
 
 use gix::ObjectId;
 use gix::objs::tree::EntryKind as Mode;
@@ -15,6 +13,14 @@ use super::pack::Store;
 use super::read::{self, child};
 use super::{GitError, Repository};
 use crate::model::{Content, Limits, RepoPath, Revision, SourceFile};
+
+mod changes;
+mod directory;
+#[cfg(test)]
+mod tests;
+
+pub use changes::Sources;
+pub use directory::directory_files;
 
 const SETTINGS: &str = "titan.yaml";
 const FOLDERS: [&str; 3] = ["hosts", "templates", "workspaces"];
@@ -41,10 +47,18 @@ fn interest(name: &str) -> Interest {
     }
 }
 
+/// What was found at a path.
+#[derive(Debug)]
+enum Found {
+    Content(Content),
+    /// A blob that is still to be read.
+    Blob(ObjectId),
+}
+
 /// Collects entries, within the limits.
 struct Collector<'a> {
     limits: &'a Limits,
-    files: BTreeMap<RepoPath, Content>,
+    files: BTreeMap<RepoPath, Found>,
     /// Most entries that a valid fleet can have by far; a few trees that contain each other many
     /// times over make more.
     most: usize,
@@ -60,15 +74,18 @@ impl<'a> Collector<'a> {
     /// may not be. The first reason is kept, and it wins over what else is at that path.
     fn malformed(&mut self, parent: Option<&RepoPath>, reason: String) {
         let path = parent.cloned().unwrap_or_else(settings_path);
-        let content =
-            self.files.entry(path).or_insert_with(|| Content::Malformed { reason: reason.clone() });
-        if !matches!(content, Content::Malformed { .. }) {
-            *content = Content::Malformed { reason };
-        }
+        let found = self.files.entry(path);
+        found
+            .and_modify(|found| {
+                if !matches!(found, Found::Content(Content::Malformed { .. })) {
+                    *found = Found::Content(Content::Malformed { reason: reason.clone() });
+                }
+            })
+            .or_insert_with(|| Found::Content(Content::Malformed { reason: reason.clone() }));
     }
 
-    fn add(&mut self, path: RepoPath, content: Content) {
-        self.files.entry(path).or_insert(content);
+    fn add(&mut self, path: RepoPath, found: Found) {
+        self.files.entry(path).or_insert(found);
     }
 
     /// Whether there is room for more; notes it where there is none.
@@ -80,9 +97,24 @@ impl<'a> Collector<'a> {
         room
     }
 
-    fn finish(self) -> Vec<SourceFile> {
-        let files = self.files.into_iter();
-        files.map(|(path, content)| SourceFile { path, content }).collect()
+    /// All files; `read` reads all blobs.
+    fn finish(
+        self,
+        read: impl FnOnce(Vec<ObjectId>) -> Result<HashMap<ObjectId, Content>, GitError>,
+    ) -> Result<Vec<SourceFile>, GitError> {
+        let blob = |found: &Found| match found {
+            Found::Blob(id) => Some(*id),
+            Found::Content(_) => None,
+        };
+        let blobs = read(self.files.values().filter_map(blob).collect())?;
+        let file = |(path, found)| {
+            let content = match found {
+                Found::Content(content) => content,
+                Found::Blob(id) => blobs.get(&id).expect("because all blobs were read").clone(),
+            };
+            SourceFile { path, content }
+        };
+        Ok(self.files.into_iter().map(file).collect())
     }
 }
 
@@ -137,12 +169,9 @@ impl Repository {
         limits: impl FnOnce(&[SourceFile]) -> Limits,
     ) -> Result<Vec<SourceFile>, GitError> {
         let limits = limits(&self.settings_file(revision)?);
-        let store = self.store();
-        let tree = read::object(self.commit(revision)?.tree);
-        let collector = Collector::new(&limits);
-        let mut reader = TreeReader { store: &store, collector, blobs: HashMap::new() };
-        reader.root(tree)?;
-        Ok(reader.collector.finish())
+        let mut reader = TreeReader::new(self, &limits);
+        reader.root(read::object(self.commit(revision)?.tree))?;
+        reader.finish()
     }
 
     /// `titan.yaml` alone, as [`Repository::source_files`] gives it; nothing where there is none.
@@ -150,33 +179,40 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn settings_file(&self, revision: Revision) -> Result<Vec<SourceFile>, GitError> {
-        let store = self.store();
         let tree = read::object(self.commit(revision)?.tree);
         let limits = Limits::default();
-        let collector = Collector::new(&limits);
-        let mut reader = TreeReader { store: &store, collector, blobs: HashMap::new() };
-        let mut entries = read::raw_entries(&store, tree)?.into_iter();
+        let mut reader = TreeReader::new(self, &limits);
+        let mut entries = read::raw_entries(&reader.store, tree)?.into_iter();
         if let Some(entry) = entries.find(|entry| entry.name == SETTINGS.as_bytes())
             && entry.mode != Mode::Tree
         {
             reader.entry(settings_path(), entry.mode, entry.id, Interest::All)?;
         }
-        Ok(reader.collector.finish())
+        reader.finish()
     }
 }
 
-/// Reads a tree of the object database.
+/// Reads trees of the object database.
 struct TreeReader<'a> {
-    store: &'a Store,
+    repository: &'a Repository,
+    store: Store,
     collector: Collector<'a>,
-    /// Blobs that were read: the same one may stand at many paths.
-    blobs: HashMap<ObjectId, Content>,
 }
 
-impl TreeReader<'_> {
+impl<'a> TreeReader<'a> {
+    fn new(repository: &'a Repository, limits: &'a Limits) -> Self {
+        let collector = Collector::new(limits);
+        Self { repository, store: repository.store(), collector }
+    }
+
+    fn finish(self) -> Result<Vec<SourceFile>, GitError> {
+        let limits = self.collector.limits;
+        self.collector.finish(|blobs| read_blobs(self.repository, blobs, limits))
+    }
+
     fn root(&mut self, tree: ObjectId) -> Result<(), GitError> {
         let mut names = BTreeSet::new();
-        for entry in read::raw_entries(self.store, tree)? {
+        for entry in read::raw_entries(&self.store, tree)? {
             if refused_by_git(&entry.name) {
                 self.collector.malformed(None, refusal(None, &entry.name));
                 continue;
@@ -205,13 +241,13 @@ impl TreeReader<'_> {
         id: ObjectId,
         interest: Interest,
     ) -> Result<(), GitError> {
-        let content = match mode {
+        let found = match mode {
             Mode::Tree => return self.folder(&path, id, interest),
-            Mode::Link => Content::Symlink,
-            Mode::Commit => Content::Submodule,
-            Mode::Blob | Mode::BlobExecutable => self.blob(id)?,
+            Mode::Link => Found::Content(Content::Symlink),
+            Mode::Commit => Found::Content(Content::Submodule),
+            Mode::Blob | Mode::BlobExecutable => Found::Blob(id),
         };
-        self.collector.add(path, content);
+        self.collector.add(path, found);
         Ok(())
     }
 
@@ -223,7 +259,7 @@ impl TreeReader<'_> {
     ) -> Result<(), GitError> {
         let before = self.collector.files.len();
         let mut names = BTreeSet::new();
-        for entry in read::raw_entries(self.store, tree)? {
+        for entry in read::raw_entries(&self.store, tree)? {
             if !self.collector.has_room(Some(path)) {
                 break;
             }
@@ -240,102 +276,47 @@ impl TreeReader<'_> {
         }
         Ok(())
     }
+}
 
-    fn blob(&mut self, id: ObjectId) -> Result<Content, GitError> {
-        if let Some(content) = self.blobs.get(&id) {
-            return Ok(content.clone());
-        }
-        let bytes = self.store.size(id)?;
-        let content = if bytes > self.collector.limits.blob_size.0 {
-            Content::TooLarge { bytes }
-        } else {
-            Content::Bytes(read::read_blob(self.store, id)?)
-        };
-        self.blobs.insert(id, content.clone());
-        Ok(content)
+/// So many blobs are worth a thread of their own.
+const SHARE: usize = 500;
+
+/// Reads blobs, each once (the same one may stand at many paths), many of them on all processors.
+fn read_blobs(
+    repository: &Repository,
+    mut blobs: Vec<ObjectId>,
+    limits: &Limits,
+) -> Result<HashMap<ObjectId, Content>, GitError> {
+    blobs.sort_unstable();
+    blobs.dedup();
+    let read = |blobs: &[ObjectId]| -> Result<Vec<(ObjectId, Content)>, GitError> {
+        let store = repository.store();
+        blobs.iter().map(|id| Ok((*id, blob(&store, *id, limits)?))).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
+    if threads == 1 || blobs.len() < 2 * SHARE {
+        return Ok(read(&blobs)?.into_iter().collect());
     }
+    let share = blobs.len().div_ceil(threads).max(SHARE);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            blobs.chunks(share).map(|chunk| scope.spawn(move || read(chunk))).collect();
+        let mut all = HashMap::with_capacity(blobs.len());
+        for worker in workers {
+            all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+fn blob(store: &Store, id: ObjectId, limits: &Limits) -> Result<Content, GitError> {
+    let bytes = store.size(id)?;
+    if bytes > limits.blob_size.0 {
+        return Ok(Content::TooLarge { bytes });
+    }
+    Ok(Content::Bytes(read::read_blob(store, id)?))
 }
 
 fn duplicate(name: &[u8]) -> String {
     format!("the name `{}` stands there twice", name.escape_ascii())
-}
-
-/// The same as [`Repository::source_files`] from a plain directory, whether or not it is a checkout.
-///
-/// # Errors
-/// [`GitError::Io`].
-pub fn directory_files(
-    root: &Path,
-    limits: impl FnOnce(&[SourceFile]) -> Limits,
-) -> Result<Vec<SourceFile>, GitError> {
-    let limits = limits(&directory_settings(root)?);
-    let mut collector = Collector::new(&limits);
-    let walk = walkdir::WalkDir::new(root).follow_links(false).min_depth(1).sort_by_file_name();
-    let mut walk = walk.into_iter();
-    while let Some(entry) = walk.next() {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(root).to_owned();
-            GitError::io("read", &path, error.into())
-        })?;
-        let kind = entry.file_type();
-        let inside = entry.path().strip_prefix(root).expect("because the walk stays below it");
-        let top = inside.iter().next().unwrap_or_default().to_string_lossy();
-        let wanted = interest(&top);
-        let seen = wanted == Interest::First
-            && collector.files.keys().any(|path| path.segments().next() == Some(&*top));
-        if wanted == Interest::None || seen {
-            skip(&mut walk, kind);
-            continue;
-        }
-        let parent = inside.parent().and_then(|parent| RepoPath::new(parent.to_str()?).ok());
-        if !collector.has_room(parent.as_ref()) {
-            break;
-        }
-        let name = entry.file_name().as_encoded_bytes();
-        let Some(path) = child(parent.as_ref(), name) else {
-            collector.malformed(parent.as_ref(), refusal(parent.as_ref(), name));
-            skip(&mut walk, kind);
-            continue;
-        };
-        if kind.is_symlink() {
-            collector.add(path, Content::Symlink);
-        } else if kind.is_dir() {
-            if entry.path().join(".git").exists() {
-                collector.add(path, Content::Submodule);
-                walk.skip_current_dir();
-            }
-        } else {
-            collector.add(path, read_file(entry.path(), &limits)?);
-        }
-    }
-    Ok(collector.finish())
-}
-
-/// `titan.yaml` alone; nothing where there is none, or something else in its place.
-fn directory_settings(root: &Path) -> Result<Vec<SourceFile>, GitError> {
-    let path = root.join(SETTINGS);
-    if path.is_symlink() || !path.is_file() {
-        return Ok(Vec::new());
-    }
-    let content = read_file(&path, &Limits::default())?;
-    Ok(vec![SourceFile { path: settings_path(), content }])
-}
-
-fn skip(walk: &mut walkdir::IntoIter, kind: std::fs::FileType) {
-    if kind.is_dir() {
-        walk.skip_current_dir();
-    }
-}
-
-/// Reads a regular file; other kinds (a pipe, a device) could block or never end.
-fn read_file(path: &Path, limits: &Limits) -> Result<Content, GitError> {
-    let failed = |source| GitError::io("read", path, source);
-    let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Ok(Content::Malformed { reason: "it is no regular file".into() });
-    }
-    if metadata.len() > limits.blob_size.0 {
-        return Ok(Content::TooLarge { bytes: metadata.len() });
-    }
-    Ok(Content::Bytes(Arc::from(std::fs::read(path).map_err(failed)?)))
 }

@@ -14,8 +14,29 @@ pub struct Assignments {
 }
 
 impl Assignments {
-    pub fn insert(&mut self, deployment: &DeploymentRef, host: &Name) {
-        self.hosts.entry(deployment.clone()).or_default().insert(host.clone());
+    /// Returns whether it is new.
+    pub fn insert(&mut self, deployment: &DeploymentRef, host: &Name) -> bool {
+        self.hosts.entry(deployment.clone()).or_default().insert(host.clone())
+    }
+
+    /// Returns whether it was there. A deployment without hosts has no entry any more.
+    pub fn remove(&mut self, deployment: &DeploymentRef, host: &Name) -> bool {
+        let Some(hosts) = self.hosts.get_mut(deployment) else { return false };
+        let was = hosts.remove(host);
+        if hosts.is_empty() {
+            self.hosts.remove(deployment);
+        }
+        was
+    }
+
+    /// Sets all hosts of a deployment (none: it has no entry any more); returns those before.
+    pub fn set(&mut self, deployment: &DeploymentRef, hosts: BTreeSet<Name>) -> BTreeSet<Name> {
+        let before = if hosts.is_empty() {
+            self.hosts.remove(deployment)
+        } else {
+            self.hosts.insert(deployment.clone(), hosts)
+        };
+        before.unwrap_or_default()
     }
 
     /// The hosts of one deployment.

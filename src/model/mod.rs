@@ -51,7 +51,7 @@ pub use object::{
 };
 pub use path::{PathError, RepoPath};
 pub use report::{AssignmentReport, HostReport, ReportAnswer};
-pub use source::{Content, SourceFile};
+pub use source::{Content, SourceChanges, SourceFile};
 pub use status::{
     AssignmentStatus, Connection, Desired, DiagnosticsFile, FleetStatus, HostStatus, Observed,
     Phase, Trail,

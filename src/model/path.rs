@@ -96,6 +96,12 @@ fn is_git_directory(segment: &str) -> bool {
     trimmed == ".git" || trimmed == "git~1"
 }
 
+impl std::borrow::Borrow<str> for RepoPath {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for RepoPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

@@ -1,5 +1,6 @@
 //! What a stage reads: files of one Git tree, or of one directory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::RepoPath;
@@ -24,6 +25,15 @@ pub enum Content {
     TooLarge { bytes: u64 },
     /// A tree that Git itself would refuse: this entry's parent holds a name that no checkout may have.
     Malformed { reason: String },
+}
+
+/// What became of the files since they were last read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceChanges {
+    /// Nobody knows what differs: these are all files, in the order of paths.
+    All(Vec<SourceFile>),
+    /// Only these may differ; `None`: the file is gone.
+    Some(BTreeMap<RepoPath, Option<Content>>),
 }
 
 impl SourceFile {

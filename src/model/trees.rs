@@ -110,6 +110,13 @@ impl Pairs {
         self.hosts.entry(host.clone()).or_default().insert(deployment.clone());
     }
 
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: &Self) {
+        for (host, deployments) in &other.hosts {
+            self.hosts.entry(host.clone()).or_default().extend(deployments.iter().cloned());
+        }
+    }
+
     #[must_use]
     pub fn contains(&self, deployment: &DeploymentRef, host: &Name) -> bool {
         self.hosts.get(host).is_some_and(|of_host| of_host.contains(deployment))

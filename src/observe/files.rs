@@ -1,9 +1,13 @@
 //! The files of the status branch: where they lie, and how they are written and read.
 
+mod plain;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{AssignmentRef, DeploymentRef, Name, RepoPath};
+use crate::model::{AssignmentRef, AssignmentStatus, DeploymentRef, Name, RepoPath};
+
+pub(super) use plain::Names;
 
 /// `kind` of a host's status file.
 pub const HOST_KIND: &str = "HostStatus";
@@ -74,6 +78,20 @@ pub fn write<T: Serialize>(status: &T) -> Vec<u8> {
     let mut text = text.trim_end_matches('\n').to_owned();
     text.push('\n');
     text.into_bytes()
+}
+
+/// The content of an assignment's file: what [`write()`] gives, faster.
+#[must_use]
+pub fn write_assignment(status: &AssignmentStatus) -> Vec<u8> {
+    plain::write(status).unwrap_or_else(|| write(status))
+}
+
+/// Reads an assignment's file: what [`read`] gives, faster for what titan wrote.
+pub(super) fn read_assignment(
+    bytes: &[u8],
+    names: &mut Names,
+) -> Result<AssignmentStatus, FileError> {
+    plain::read(bytes, names).map_or_else(|| read(bytes), Ok)
 }
 
 /// Reads a status file.

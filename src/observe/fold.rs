@@ -22,6 +22,27 @@ pub const EXTERNAL: &str = "External";
 /// Reason of an assignment whose host fell silent.
 pub const HOST_OFFLINE: &str = "HostOffline";
 
+/// Reasons that titan and its agents give; there may be others.
+pub(super) const REASONS: [&str; 17] = [
+    "Rendered",
+    EXTERNAL,
+    HOST_OFFLINE,
+    "NotOnHost",
+    "HostBehind",
+    "Pruned",
+    "DeadlineExceeded",
+    "Applying",
+    "Applied",
+    "DriftHealed",
+    "HookPending",
+    "HookFailed",
+    "Removing",
+    "Removed",
+    "TooLarge",
+    "Malformed",
+    "Conflict",
+];
+
 /// Longest message that is kept, in characters.
 const MESSAGE: usize = 1024;
 
@@ -55,11 +76,7 @@ pub fn desire(
     delivery: Delivery,
     now: Timestamp,
 ) -> Option<AssignmentStatus> {
-    let external = delivery == Delivery::External;
-    let unchanged = previous.is_some_and(|status| {
-        status.desired.tree == tree && external == (status.reason == EXTERNAL)
-    });
-    if unchanged {
+    if previous.is_some_and(|s| is_desired((s.desired.tree, &s.reason), tree, delivery)) {
         return None;
     }
     let rendered = origin.published.min(now);
@@ -88,6 +105,15 @@ pub fn desire(
             ..Trail::default()
         },
     })
+}
+
+/// Whether a status, by its desired tree and its reason, is about this desired state already.
+pub(super) fn is_desired(
+    (known, reason): (Option<TreeId>, &str),
+    tree: Option<TreeId>,
+    delivery: Delivery,
+) -> bool {
+    known == tree && (delivery == Delivery::External) == (reason == EXTERNAL)
 }
 
 /// What a host says about an assignment. `None` when it is nothing new; `sequence` is the report's.

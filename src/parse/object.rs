@@ -5,36 +5,20 @@
 //! ```
 //! Each step reports all that it finds; a later step runs only where the earlier ones leave something to look at.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check::{self, Finding};
+use super::file::{Draft, Item};
 use super::rules;
 use super::schema;
 use super::yaml::{self, Bounds, Problem};
 use crate::model::{
-    API_VERSION, DeploymentSpec, Diagnostic, FleetSpec, HostSpec, Labels, Limits, Object,
-    ObjectKind, ObjectRef, RepoPath, Span, TargetSpec, TemplateSpec, WorkloadSpec, WorkspaceSpec,
+    API_VERSION, Diagnostic, Host, Labels, Limits, Object, ObjectKind, ObjectRef, RepoPath, Span,
+    Target, TargetSpec, Workload, Workspace,
 };
-
-/// The content of one valid file.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Typed {
-    pub(crate) labels: Labels,
-    pub(crate) spec: Spec,
-}
-
-/// A spec of any kind.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Spec {
-    Fleet(FleetSpec),
-    Host(HostSpec),
-    Workspace(WorkspaceSpec),
-    Template(TemplateSpec),
-    Target(TargetSpec),
-    Workload(WorkloadSpec),
-    Deployment(DeploymentSpec),
-}
 
 /// Reads the object `id` from its file.
 ///
@@ -45,7 +29,7 @@ pub(crate) fn read(
     path: &RepoPath,
     bytes: &[u8],
     limits: &Limits,
-) -> Result<Typed, Vec<Diagnostic>> {
+) -> Result<Item, Vec<Diagnostic>> {
     if bytes.len() > limits.yaml_size.bytes() {
         return Err(too_large(path, bytes, limits));
     }
@@ -58,7 +42,7 @@ pub(crate) fn read(
         Some(node) => node.into_value(),
         None => Value::Null,
     };
-    object(id, value).map_err(|findings| locate_all(findings, path, text, bounds))
+    object(id, path, value).map_err(|findings| locate_all(findings, path, text, bounds))
 }
 
 /// A file over the limit, and, where its beginning shows it, what else a smaller file would be refused for.
@@ -110,7 +94,7 @@ fn locate_all(
     diagnostics
 }
 
-fn object(id: &ObjectRef, value: Value) -> Result<Typed, Vec<Finding>> {
+fn object(id: &ObjectRef, path: &RepoPath, value: Value) -> Result<Item, Vec<Finding>> {
     if value.is_null() {
         let finding = Finding::value("object/empty", "", "there is no object in this file");
         return Err(vec![finding.fix(format!("write a {}, or remove the file", id.kind()))]);
@@ -124,14 +108,25 @@ fn object(id: &ObjectRef, value: Value) -> Result<Typed, Vec<Finding>> {
     if !findings.is_empty() {
         return Err(findings);
     }
-    match id.kind() {
-        ObjectKind::Fleet => typed(value, Spec::Fleet),
-        ObjectKind::Host => typed(value, Spec::Host),
-        ObjectKind::Workspace => typed(value, Spec::Workspace),
-        ObjectKind::Template => typed(value, Spec::Template),
-        ObjectKind::Target => typed(value, Spec::Target),
-        ObjectKind::Workload => typed(value, Spec::Workload),
-        ObjectKind::Deployment => typed(value, Spec::Deployment),
+    let path = path.clone();
+    match id.clone() {
+        ObjectRef::Fleet => typed(value, |_, spec| Item::Fleet(Arc::new(spec))),
+        ObjectRef::Host(name) => {
+            typed(value, |labels, spec| Item::Host(Arc::new(Host { name, path, labels, spec })))
+        }
+        ObjectRef::Workspace(name) => typed(value, |labels, spec| {
+            Item::Workspace(Arc::new(Workspace { name, path: Some(path), labels, spec }))
+        }),
+        ObjectRef::Template(_) => typed(value, |_, spec| Item::Template(Arc::new(spec))),
+        ObjectRef::Target(id) => typed(value, |labels, TargetSpec { selector }| {
+            Item::Target(Arc::new(Target { id, path, labels, selector }))
+        }),
+        ObjectRef::Workload(id) => typed(value, |labels, spec| {
+            Item::Workload(Arc::new(Workload { id, path, labels, spec }))
+        }),
+        ObjectRef::Deployment(_) => {
+            typed(value, |labels, spec| Item::Deployment(Arc::new(Draft { labels, spec })))
+        }
     }
 }
 
@@ -151,9 +146,12 @@ fn check_kind(kind: ObjectKind, value: &Value) -> Vec<Finding> {
     findings
 }
 
-fn typed<S: DeserializeOwned>(value: Value, spec: fn(S) -> Spec) -> Result<Typed, Vec<Finding>> {
+fn typed<S: DeserializeOwned>(
+    value: Value,
+    item: impl FnOnce(Labels, S) -> Item,
+) -> Result<Item, Vec<Finding>> {
     match serde_json::from_value::<Object<S>>(value) {
-        Ok(object) => Ok(Typed { labels: object.metadata.labels, spec: spec(object.spec) }),
+        Ok(object) => Ok(item(object.metadata.labels, object.spec)),
         // `1.0` is whole to JSON Schema and not to the types; sizes can overflow.
         Err(error) => {
             let message = format!("a value of `spec` cannot be used: {error}");

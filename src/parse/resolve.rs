@@ -3,39 +3,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::file::Draft;
 use super::references::References;
 use super::template::Folding;
 use super::{hold, locate_error};
 use crate::model::fleet::{Deployment, Host, Target, TemplateFile, Workload, Workspace};
 use crate::model::nearest::Suggestions;
 use crate::model::{
-    DeploymentRef, DeploymentSpec, Diagnostic, Fleet, Hold, HostSpec, Labels, Name, ObjectRef,
-    RepoPath, TargetRef, TargetSpec, TemplateRef, TemplateSpec, WorkloadRef, WorkloadSpec,
-    WorkspaceSpec,
+    DeploymentRef, Diagnostic, Fleet, Hold, Name, ObjectRef, RepoPath, SourceFile, TargetRef,
+    TemplateRef, TemplateSpec, WorkloadRef,
 };
 
-/// A valid object and the file that it comes from.
+/// A valid object with references, and the file that it comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Read<'a, S> {
-    pub(crate) path: &'a RepoPath,
-    pub(crate) bytes: &'a [u8],
-    pub(crate) labels: Labels,
-    pub(crate) spec: S,
+    pub(crate) file: &'a SourceFile,
+    pub(crate) object: &'a S,
 }
 
 /// All objects of one revision, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct Objects<'a> {
-    pub(crate) hosts: BTreeMap<Name, Read<'a, HostSpec>>,
-    pub(crate) workspaces: BTreeMap<Name, Read<'a, WorkspaceSpec>>,
+    pub(crate) hosts: BTreeMap<Name, Arc<Host>>,
+    pub(crate) workspaces: BTreeMap<Name, Arc<Workspace>>,
     pub(crate) templates: BTreeMap<TemplateRef, Read<'a, TemplateSpec>>,
-    pub(crate) targets: BTreeMap<TargetRef, Read<'a, TargetSpec>>,
-    pub(crate) workloads: BTreeMap<WorkloadRef, Read<'a, WorkloadSpec>>,
-    pub(crate) deployments: BTreeMap<DeploymentRef, Read<'a, DeploymentSpec>>,
+    pub(crate) targets: BTreeMap<TargetRef, Arc<Target>>,
+    pub(crate) workloads: BTreeMap<WorkloadRef, Read<'a, Arc<Workload>>>,
+    pub(crate) deployments: BTreeMap<DeploymentRef, Read<'a, Draft>>,
     /// Objects that exist and cannot be used.
     pub(crate) broken: BTreeMap<ObjectRef, Hold>,
     /// Each workspace that owns anything, with the first of its files.
-    pub(crate) owners: BTreeMap<Name, &'a RepoPath>,
+    pub(crate) owners: BTreeMap<&'a Name, &'a RepoPath>,
     pub(crate) template_files: BTreeMap<TemplateRef, BTreeMap<RepoPath, TemplateFile>>,
 }
 
@@ -53,7 +51,7 @@ pub(crate) fn resolve(mut objects: Objects<'_>, diagnostics: &mut Vec<Diagnostic
         folded: BTreeMap::new(),
     };
     fleet.templates = folding.run();
-    fleet.hosts = hosts(std::mem::take(&mut objects.hosts));
+    fleet.hosts = std::mem::take(&mut objects.hosts);
     fleet.workspaces = workspaces(&mut objects);
     targets(&mut objects, &mut fleet);
     let mut resolver = Resolver { references, broken: objects.broken, diagnostics, fleet };
@@ -70,8 +68,8 @@ fn check_owners(objects: &mut Objects<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let default = Name::default_workspace();
     let mut suggestions = Suggestions::default();
     for (name, path) in &objects.owners {
-        let id = ObjectRef::Workspace(name.clone());
-        let exists = *name == default || objects.workspaces.contains_key(name);
+        let id = ObjectRef::Workspace((*name).clone());
+        let exists = **name == default || objects.workspaces.contains_key(*name);
         if exists || objects.broken.contains_key(&id) {
             continue;
         }
@@ -89,21 +87,8 @@ fn check_owners(objects: &mut Objects<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-fn hosts(read: BTreeMap<Name, Read<'_, HostSpec>>) -> BTreeMap<Name, Arc<Host>> {
-    let host = |(name, read): (Name, Read<'_, HostSpec>)| {
-        let Read { path, labels, spec, .. } = read;
-        (name.clone(), Arc::new(Host { name, path: path.clone(), labels, spec }))
-    };
-    read.into_iter().map(host).collect()
-}
-
 fn workspaces(objects: &mut Objects<'_>) -> BTreeMap<Name, Arc<Workspace>> {
-    let mut all = BTreeMap::new();
-    for (name, read) in std::mem::take(&mut objects.workspaces) {
-        let Read { path, labels, spec, .. } = read;
-        let workspace = Workspace { name: name.clone(), path: Some(path.clone()), labels, spec };
-        all.insert(name, Arc::new(workspace));
-    }
+    let mut all = std::mem::take(&mut objects.workspaces);
     let default = Name::default_workspace();
     if !objects.broken.contains_key(&ObjectRef::Workspace(default.clone())) {
         all.entry(default.clone()).or_insert_with(|| {
@@ -115,14 +100,8 @@ fn workspaces(objects: &mut Objects<'_>) -> BTreeMap<Name, Arc<Workspace>> {
 }
 
 fn targets(objects: &mut Objects<'_>, fleet: &mut Fleet) {
-    for (id, read) in std::mem::take(&mut objects.targets) {
-        if fleet.workspaces.contains_key(&id.workspace) {
-            let Read { path, labels, spec, .. } = read;
-            let target =
-                Target { id: id.clone(), path: path.clone(), labels, selector: spec.selector };
-            fleet.targets.insert(id, Arc::new(target));
-        }
-    }
+    let all = std::mem::take(&mut objects.targets).into_iter();
+    fleet.targets = all.filter(|(id, _)| fleet.workspaces.contains_key(&id.workspace)).collect();
 }
 
 struct Resolver<'d> {
@@ -145,20 +124,18 @@ impl Resolver<'_> {
     /// A workload whose template is unknown is still one: its deployments may name their own.
     fn workloads(
         &mut self,
-        workloads: BTreeMap<WorkloadRef, Read<'_, WorkloadSpec>>,
+        workloads: BTreeMap<WorkloadRef, Read<'_, Arc<Workload>>>,
     ) -> WorkloadTemplates {
         let mut templates = BTreeMap::new();
         for (id, read) in workloads {
-            if let Some(text) = read.spec.template.as_deref() {
+            if let Some(text) = read.object.spec.template.as_deref() {
                 let found = self.references.template(text, Some(&id.workspace));
                 let found = found
                     .map_err(|problem| self.report(problem.diagnostic(&read, "/spec/template")));
                 templates.insert(id.clone(), found);
             }
             if self.fleet.workspaces.contains_key(&id.workspace) {
-                let Read { path, labels, spec, .. } = read;
-                let workload = Workload { id: id.clone(), path: path.clone(), labels, spec };
-                self.fleet.workloads.insert(id, Arc::new(workload));
+                self.fleet.workloads.insert(id, Arc::clone(read.object));
             }
         }
         templates
@@ -167,12 +144,12 @@ impl Resolver<'_> {
     fn deployment(
         &mut self,
         id: DeploymentRef,
-        read: Read<'_, DeploymentSpec>,
+        read: Read<'_, Draft>,
         workload_templates: &WorkloadTemplates,
     ) {
         let workload = id.workload_ref();
         let there = self.references.workload(&workload);
-        let there = there.map_err(|problem| self.report(problem.of_file(read.path)));
+        let there = there.map_err(|problem| self.report(problem.of_file(&read.file.path)));
         let usable = self
             .usable(&ObjectRef::Workspace(id.workspace.clone()))
             .and(there)
@@ -183,8 +160,8 @@ impl Resolver<'_> {
         let resolved = usable.and_then(|()| Ok((template?, target?)));
         match resolved {
             Ok((template, target)) => {
-                let Read { path, labels, spec, .. } = read;
-                let path = path.clone();
+                let path = read.file.path.clone();
+                let Draft { labels, spec } = read.object.clone();
                 let deployment =
                     Deployment { id: id.clone(), path, labels, spec, template, target };
                 self.fleet.deployments.insert(id, Arc::new(deployment));
@@ -201,11 +178,11 @@ impl Resolver<'_> {
     fn template_of(
         &mut self,
         id: &DeploymentRef,
-        read: &Read<'_, DeploymentSpec>,
+        read: &Read<'_, Draft>,
         of_workload: Option<&Result<TemplateRef, Hold>>,
         workload_usable: bool,
     ) -> Result<TemplateRef, Hold> {
-        let template = match (read.spec.template.as_deref(), of_workload) {
+        let template = match (read.object.spec.template.as_deref(), of_workload) {
             (Some(text), _) => self
                 .references
                 .template(text, Some(&id.workspace))
@@ -222,12 +199,8 @@ impl Resolver<'_> {
         self.usable(&ObjectRef::Template(template.clone())).map(|()| template)
     }
 
-    fn target_of(
-        &mut self,
-        id: &DeploymentRef,
-        read: &Read<'_, DeploymentSpec>,
-    ) -> Result<TargetRef, Hold> {
-        let found = self.references.target(&read.spec.target, &id.workspace);
+    fn target_of(&mut self, id: &DeploymentRef, read: &Read<'_, Draft>) -> Result<TargetRef, Hold> {
+        let found = self.references.target(&read.object.spec.target, &id.workspace);
         let target =
             found.map_err(|problem| self.report(problem.diagnostic(read, "/spec/target")))?;
         self.usable(&ObjectRef::Target(target.clone())).map(|()| target)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::file::File;
 use super::hold;
 use super::layout::{Place, SETTINGS, classify};
 use crate::model::{Content, Diagnostic, Hold, Name, ObjectRef, RepoPath, SourceFile, TemplateRef};
@@ -11,42 +12,43 @@ use crate::model::{Content, Diagnostic, Hold, Name, ObjectRef, RepoPath, SourceF
 #[derive(Debug, Default)]
 pub(crate) struct Survey<'a> {
     /// All objects but the settings, in the order of paths.
-    pub(crate) objects: Vec<(ObjectRef, &'a SourceFile)>,
-    pub(crate) settings: Option<&'a SourceFile>,
-    pub(crate) template_files: BTreeMap<TemplateRef, Vec<(RepoPath, &'a SourceFile)>>,
-    /// Templates of which a part cannot be read as a folder.
+    pub(crate) objects: Vec<(&'a ObjectRef, &'a File)>,
+    pub(crate) template_files: BTreeMap<&'a TemplateRef, Vec<(&'a RepoPath, &'a SourceFile)>>,
+    /// Objects that are meant to be there, and of which a part cannot be read.
     pub(crate) broken: BTreeMap<ObjectRef, Hold>,
     /// A folder that may have held any number of objects cannot be read.
     pub(crate) all: Option<Hold>,
+    /// Files lie beside the places of objects: which objects are there decides what that means.
+    pub(crate) astray: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-pub(crate) fn survey(files: &[SourceFile]) -> Survey<'_> {
+pub(crate) fn survey<'a>(files: impl IntoIterator<Item = &'a File>) -> Survey<'a> {
     let mut survey = Survey::default();
     let mut bad_names = BTreeSet::new();
     let mut meant = Vec::new();
     for file in files {
-        match classify(&file.path) {
-            Place::Object(ObjectRef::Fleet) => survey.settings = Some(file),
+        let source = &file.source;
+        match &file.place {
+            Place::Object(ObjectRef::Fleet) | Place::Foreign => {}
             Place::Object(object) => survey.objects.push((object, file)),
             Place::TemplateFile { template, path } => {
-                survey.template_files.entry(template).or_default().push((path, file));
+                survey.template_files.entry(template).or_default().push((path, source));
             }
-            Place::Foreign => {}
             Place::BadName(bad) => {
-                meant.push((file, file.path.as_str().to_ascii_lowercase()));
+                meant.push((source, source.path.as_str().to_ascii_lowercase()));
                 // Once for a folder, whatever lies below it.
-                if bad_names.insert(bad.prefix.clone()) {
+                if bad_names.insert(&bad.prefix) {
                     let message = format!("`{}`: {}", bad.prefix, bad.error);
-                    let diagnostic = Diagnostic::error("name/syntax", message).at(&file.path);
+                    let diagnostic = Diagnostic::error("name/syntax", message).at(&source.path);
                     survey.diagnostics.push(
                         diagnostic.fix("rename it with lower-case letters, digits and `-` only"),
                     );
                 }
             }
             Place::Unknown { nearest } => {
-                survey.misplaced(file, &nearest);
-                meant.push((file, nearest));
+                survey.misplaced(source, nearest);
+                meant.push((source, nearest.clone()));
             }
         }
     }
@@ -58,9 +60,15 @@ impl Survey<'_> {
     /// A file that was moved to where titan does not read it (`prod.yml`, `Hosts/a.yaml`) is no wish to
     /// delete what it defined: the object that it was meant for stays, unless its own file is there.
     fn hold_meant(&mut self, meant: &[(&SourceFile, String)]) {
-        let defined: BTreeSet<ObjectRef> = self.objects.iter().map(|(id, _)| id.clone()).collect();
-        let folders: BTreeSet<_> =
-            self.objects.iter().filter_map(|(_, file)| file.path.segments().next()).collect();
+        if meant.is_empty() {
+            return;
+        }
+        let defined: BTreeSet<&ObjectRef> = self.objects.iter().map(|(id, _)| *id).collect();
+        let folders: BTreeSet<_> = self
+            .objects
+            .iter()
+            .filter_map(|(_, file)| file.source.path.segments().next())
+            .collect();
         for (file, nearest) in meant {
             let yaml = [".yaml", ".yml"].iter().any(|end| file.path.as_str().ends_with(end));
             let Some(path) = RepoPath::new(nearest).ok().filter(|_| yaml) else { continue };
@@ -68,6 +76,7 @@ impl Survey<'_> {
             if object == ObjectRef::Fleet {
                 continue;
             }
+            self.astray = true;
             let reason = format!("{}: this file was probably meant to be `{path}`", file.path);
             let hold = Hold { code: "layout/unknown-path".into(), reason };
             let root = path.segments().next();

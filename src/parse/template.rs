@@ -32,16 +32,16 @@ pub(crate) fn files(
             match content(file) {
                 Ok(bytes) => {
                     let file = TemplateFile { path: file.path.clone(), bytes: Arc::clone(bytes) };
-                    files.insert(path.clone(), file);
+                    files.insert((*path).clone(), file);
                 }
                 Err(found) => {
-                    let id = ObjectRef::Template(template.clone());
+                    let id = ObjectRef::Template((*template).clone());
                     broken.entry(id).or_insert_with(|| hold(&found[0]));
                     diagnostics.extend(found);
                 }
             }
         }
-        all.insert(template.clone(), files);
+        all.insert((*template).clone(), files);
     }
     all
 }
@@ -88,7 +88,7 @@ impl Folding<'_, '_> {
             }
             let known = self.folded.contains_key(&id) || self.is_broken(&id);
             let Some(read) = self.specs.get(&id).filter(|_| !known) else { break };
-            let base = match read.spec.extends.as_deref() {
+            let base = match read.object.extends.as_deref() {
                 None => None,
                 Some(text) => match self.references.base(text, &id) {
                     Ok(base) => Some(base),
@@ -134,9 +134,9 @@ impl Folding<'_, '_> {
         let Some(read) = self.specs.get(id).filter(|_| !self.is_broken(id)) else { return };
         let mut template = Template {
             id: id.clone(),
-            path: read.path.clone(),
-            defaults: read.spec.defaults.clone(),
-            parameters: read.spec.parameters.clone().map(Value::Object),
+            path: read.file.path.clone(),
+            defaults: read.object.defaults.clone(),
+            parameters: read.object.parameters.clone().map(Value::Object),
             files: self.files.remove(id).unwrap_or_default(),
         };
         let mut chain = 1;

@@ -12,8 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Evaluation;
-use crate::model::{AssignmentRef, Fleet, Host, Name, Removals, RepoPath, TreeId};
+use crate::model::{
+    AssignmentRef, DeploymentRef, Fleet, Host, Name, Pairs, Removals, RepoPath, Schedule, Trees,
+};
 
 /// The trailer of a source commit that allows removals: a number, or `all`.
 pub const ALLOW_TRAILER: &str = "Titan-Allow-Removals";
@@ -22,18 +23,27 @@ pub const ALLOW_TRAILER: &str = "Titan-Allow-Removals";
 #[derive(Debug, Clone, Copy)]
 pub struct Before<'a> {
     /// All assignments that have a folder.
-    pub trees: &'a BTreeMap<AssignmentRef, TreeId>,
+    pub trees: &'a Trees,
     /// Where each host's folder lies.
     pub folders: &'a BTreeMap<Name, RepoPath>,
     /// Removals are held already; the number of all assignments when that began.
     pub held: Option<usize>,
 }
 
+/// What is to be there after it.
+#[derive(Debug, Clone, Copy)]
+pub struct After<'a> {
+    pub fleet: &'a Fleet,
+    pub schedule: &'a Schedule,
+    /// Assignments that render to no file at all: they have no folder either.
+    pub empty: &'a Pairs,
+}
+
 /// What a commit would take away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pending {
     /// Assignments whose folder would vanish from its place, those on moved hosts included.
-    pub removals: BTreeSet<AssignmentRef>,
+    pub removals: Pairs,
     /// Hosts with assignments whose folder would move away.
     pub moved: BTreeSet<Name>,
 }
@@ -52,6 +62,10 @@ pub struct HeldRemovals {
     pub count: usize,
     /// All assignments when the holding began; the budget is a share of them.
     pub of: usize,
+    /// Assignments that stay although nothing wants them any more.
+    pub kept: Pairs,
+    /// Assignments that stay as they are, whatever was rendered for them.
+    pub untouched: Pairs,
     /// Hosts whose folder stays in its old place.
     pub unmoved: BTreeSet<Name>,
     /// One line for people.
@@ -99,83 +113,79 @@ pub fn budget(most: &Removals, all: usize) -> usize {
     }
 }
 
-/// What would vanish. Moves count as what they are: whoever pulls the old folder sees it go.
+/// What would vanish of the `chosen` assignments. Moves count as what they are: whoever pulls the old
+/// folder sees it go.
 #[must_use]
-pub fn pending(fleet: &Fleet, evaluation: &Evaluation, before: &Before<'_>) -> Pending {
-    let schedule = &evaluation.schedule;
-    let moves = |host: &Name| {
-        let (Some(host), Some(old)) = (fleet.hosts.get(host), before.folders.get(host)) else {
-            return false;
-        };
-        let new = host.folder();
-        new != *old && new.as_str().len() <= Host::LONGEST_FOLDER
-    };
+pub fn pending<'p>(
+    before: &Before<'_>,
+    after: &After<'_>,
+    chosen: impl Iterator<Item = (&'p DeploymentRef, &'p Name)>,
+) -> Pending {
+    let After { fleet, schedule, empty } = *after;
     let mut pending = Pending::default();
-    for pair in before.trees.keys() {
-        let AssignmentRef { deployment, host } = pair;
+    for (deployment, host) in chosen {
         let held = fleet.held.all.is_some()
             || fleet.held.hosts.contains_key(host)
             || fleet.held.deployments.contains_key(deployment);
-        if held {
+        if held || !before.trees.contains(deployment, host) {
             continue;
         }
-        let moved = moves(host);
-        // What renders to no file at all has no folder either.
-        let empty = evaluation.manifests.get(pair).is_some_and(|made| made.files.is_empty());
-        let scheduled = schedule.assignments.contains(deployment, host) && !empty;
-        if moved || !(scheduled || schedule.kept.contains(deployment, host)) {
-            pending.removals.insert(pair.clone());
-        }
-        if moved {
+        let stays = schedule.kept.contains(deployment, host)
+            || (schedule.assignments.contains(deployment, host)
+                && !empty.contains(deployment, host));
+        let moves = moves(fleet, before, host);
+        if moves {
             pending.moved.insert(host.clone());
+        }
+        if moves || !stays {
+            pending.removals.insert(deployment, host);
         }
     }
     pending
 }
 
-/// Takes the removals out of an evaluation, and says so, when they are more than one commit may make
-/// and its trailers do not allow them. It is all of them or none: no one could say which.
+/// Whether the host's folder would be another one.
+fn moves(fleet: &Fleet, before: &Before<'_>, host: &Name) -> bool {
+    let (Some(host), Some(old)) = (fleet.hosts.get(host), before.folders.get(host)) else {
+        return false;
+    };
+    let new = host.folder();
+    new != *old && new.as_str().len() <= Host::LONGEST_FOLDER
+}
+
+/// Holds the removals back, and says so, when they are more than one commit may make and its trailers
+/// do not allow them. It is all of them or none: no one could say which.
+#[must_use]
 pub fn guard(
-    fleet: &Fleet,
-    evaluation: &mut Evaluation,
     before: &Before<'_>,
+    after: &After<'_>,
+    pending: &Pending,
     trailers: &[(String, String)],
 ) -> Option<HeldRemovals> {
-    let Pending { removals, moved } = pending(fleet, evaluation, before);
     let allowance = Allowance::of(trailers);
-    let (count, of) = (removals.len(), before.held.unwrap_or(before.trees.len()));
-    let may = budget(&fleet.settings.guards.max_removals, of);
+    let (count, of) = (pending.removals.count(), before.held.unwrap_or(before.trees.len()));
+    let may = budget(&after.fleet.settings.guards.max_removals, of);
     let within = before.held.is_none() && count <= may;
     if count == 0 || within || allowance.covers(count) {
         return None;
     }
-    let reason = reason(count, of, may, allowance, removals.first());
-    evaluation.held.insert("removals".to_owned(), reason.clone());
-    for pair in removals {
-        keep(fleet, evaluation, &pair, moved.contains(&pair.host));
+    let first = pending.removals.iter().map(|(deployment, host)| deployment.on(host)).min();
+    let reason = reason(count, of, may, allowance, first.as_ref());
+    let (mut kept, mut untouched) = (Pairs::default(), Pairs::default());
+    for (deployment, host) in pending.removals.iter() {
+        let After { schedule, empty, .. } = after;
+        let scheduled = schedule.assignments.contains(deployment, host);
+        // On a host that would have moved, what still runs is rendered as ever, in the old place.
+        let runs = scheduled && !empty.contains(deployment, host);
+        if !(pending.moved.contains(host) && runs) {
+            untouched.insert(deployment, host);
+        }
+        if !scheduled && !schedule.kept.contains(deployment, host) {
+            kept.insert(deployment, host);
+        }
     }
-    Some(HeldRemovals { count, of, unmoved: moved, reason })
-}
-
-/// Leaves one assignment as it is. On a host that would have moved, what still runs is rendered as
-/// ever, in the old place.
-fn keep(fleet: &Fleet, evaluation: &mut Evaluation, pair: &AssignmentRef, moved: bool) {
-    let AssignmentRef { deployment, host } = pair;
-    let made = evaluation.manifests.get(pair).is_some_and(|made| !made.files.is_empty());
-    if moved && made {
-        return;
-    }
-    evaluation.manifests.remove(pair);
-    let schedule = &mut evaluation.schedule;
-    if schedule.assignments.contains(deployment, host) || schedule.kept.contains(deployment, host) {
-        return;
-    }
-    schedule.kept.insert(deployment, host);
-    // As with all that is kept, the host is still one of the chosen.
-    let chosen = fleet.deployments.get(deployment).is_some_and(|d| d.spec.replicas.is_some());
-    if chosen {
-        schedule.recorded.insert(deployment, host);
-    }
+    let unmoved = pending.moved.clone();
+    Some(HeldRemovals { count, of, kept, untouched, unmoved, reason })
 }
 
 fn reason(

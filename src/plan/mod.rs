@@ -7,12 +7,20 @@
 //!  current ─┘                         ├─▶ render, pair by pair ─▶ Manifests, or held with a diagnostic
 //!  Fleet ─────────────────────────────┘
 //! ```
+//!
+//! A reconcile pass evaluates no whole fleet: [`Core`] tells it from one fleet to the next what has to
+//! be rendered, and what else may be different.
 
+mod changes;
+mod core;
 pub mod guard;
+mod same;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use self::core::{Core, Step};
+pub use changes::Changes;
 pub use guard::HeldRemovals;
 
 use crate::model::{
@@ -114,7 +122,8 @@ fn files(template: &Template) -> impl Iterator<Item = (&RepoPath, bool)> {
 }
 
 /// What parsing holds back, by name.
-fn held(fleet: &Fleet) -> BTreeMap<String, String> {
+#[must_use]
+pub fn held(fleet: &Fleet) -> BTreeMap<String, String> {
     let all = fleet.held.all.iter().map(|hold| ("fleet".to_owned(), hold));
     let hosts = fleet.held.hosts.iter().map(|(name, hold)| (format!("host {name}"), hold));
     let deployments = fleet.held.deployments.iter();

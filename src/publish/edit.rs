@@ -1,231 +1,302 @@
 //! The new tree: the previous one with what differs put in its place.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::{Rendered, RenderedPlan, files, read};
-use crate::git::{GitError, Repository, Sibling, TreeEdit, empty_tree};
-use crate::model::{AssignmentRef, DeploymentRef, Host, Manifests, Name, RepoPath, TreeId};
+use super::rendered::{Changed, Difference};
+use super::{Rendered, RenderedPlan, files};
+use crate::git::{GitError, Repository, TreeEdit, empty_tree};
+use crate::model::{DeploymentRef, Host, Name, RepoPath, TreeId};
 
 /// The new tree, without a new `hydrator.metadata`, and how it differs.
 #[derive(Debug)]
 pub(super) struct Edited {
     pub(super) tree: TreeId,
-    /// As in [`super::Commit::changed`].
-    pub(super) changed: BTreeMap<AssignmentRef, Option<TreeId>>,
-    /// Hosts whose folder is new.
-    pub(super) added: BTreeSet<Name>,
-    /// Hosts whose folder is somewhere else now.
-    pub(super) moved: BTreeSet<Name>,
-    /// Hosts whose folder is gone.
-    pub(super) removed: BTreeSet<Name>,
-    /// Somebody else had put files there.
-    pub(super) defaced: bool,
+    pub(super) difference: Difference,
 }
 
-impl Edited {
-    /// Every host whose folder differs.
-    pub(super) fn hosts(&self) -> BTreeSet<&Name> {
-        let pairs = self.changed.keys().map(|pair| &pair.host);
-        pairs.chain(&self.added).chain(&self.moved).chain(&self.removed).collect()
-    }
-}
-
-/// Edits the tree that titan left last. `seen` is what others made of it, if they did: then that is
-/// what the result is compared with.
+/// Edits the tree that titan left last, where the plan says that it may differ.
 pub(super) fn edit(
     repository: &Repository,
     previous: &Rendered,
-    seen: Option<&Rendered>,
     plan: &RenderedPlan<'_>,
 ) -> Result<Edited, GitError> {
-    let base = previous.tree;
-    let folders = folders(previous, plan);
-    let after = trees(repository, previous, plan, &folders)?;
-    let mut edited = compare(previous, &folders, &after);
-    let mut edit = TreeEdit::new(repository, base);
+    let work = Work::new(repository, previous, plan);
+    let mut edit = TreeEdit::new(repository, previous.tree);
     for path in &previous.strangers {
         edit.remove(path)?;
     }
     // All removals first: a folder may move into, or out of, another one's old place.
-    for host in edited.removed.iter().chain(&edited.moved) {
-        remove_host(&mut edit, host, previous, &folders)?;
-    }
-    for (pair, _) in edited.changed.iter().filter(|(_, tree)| tree.is_none()) {
-        edit.remove(&files::assignment_path(&previous.folders[&pair.host], pair))?;
-    }
-    let defaced = folders
-        .iter()
-        .filter(|(_, folder)| previous.strangers.contains(&files::marker_path(folder)));
-    let new = edited.added.iter().chain(&edited.moved);
-    for host in new.chain(defaced.map(|(host, _)| host)) {
-        let marker = files::marker(host);
-        edit.put(&files::marker_path(&folders[host]), marker.as_bytes())?;
-    }
-    for (pair, tree) in &edited.changed {
-        if let Some(tree) = tree {
-            edit.put_tree(&files::assignment_path(&folders[&pair.host], pair), *tree)?;
-        }
-    }
-    record(repository, base, plan, &mut edit)?;
+    work.remove_folders(&mut edit)?;
+    work.put_folders(&mut edit)?;
+    work.put_assignments(&mut edit)?;
+    work.put_records(&mut edit)?;
     let tree = edit.write()?;
-    if let Some(seen) = seen {
-        edited = compare(seen, &folders, &after);
-    }
-    Ok(Edited { tree, ..edited })
+    Ok(Edited { tree, difference: work.difference })
 }
 
-/// Where every host's folder is to be. A host that is gone from the fleet keeps its folder while it
-/// is held, or something on it is.
-fn folders(previous: &Rendered, plan: &RenderedPlan<'_>) -> BTreeMap<Name, RepoPath> {
-    let kept: BTreeSet<&Name> = plan.schedule.kept.iter().map(|(_, host)| host).collect();
-    let stays = |host: &Name| plan.fleet.held.hosts.contains_key(host) || kept.contains(host);
-    let old = previous.folders.iter().filter(|(host, _)| stays(host));
-    let mut folders: BTreeMap<Name, RepoPath> =
-        old.map(|(host, folder)| (host.clone(), folder.clone())).collect();
-    for (name, host) in &plan.fleet.hosts {
-        let folder = host.folder();
-        let stays = plan.removals.as_ref().is_some_and(|held| held.unmoved.contains(name));
-        if folder.as_str().len() <= Host::LONGEST_FOLDER && !stays {
-            folders.insert(name.clone(), folder);
-        } else if let Some(old) = previous.folders.get(name) {
-            folders.insert(name.clone(), old.clone());
+/// How `after` differs from `before`, wherever that may be.
+pub(super) fn compare(before: &Rendered, after: &Rendered) -> Difference {
+    let mut difference = Difference::default();
+    for (host, folder) in &after.folders {
+        if before.folders.get(host) != Some(folder) {
+            difference.folders.insert(host.clone(), Some(folder.clone()));
         }
     }
-    folders
+    let gone = before.folders.keys().filter(|host| !after.folders.contains_key(*host));
+    difference.folders.extend(gone.map(|host| (host.clone(), None)));
+    for (deployment, host, tree) in after.trees.iter() {
+        let same = before.trees.get(deployment, host) == Some(tree);
+        if !same || difference.folders.contains_key(host) {
+            difference.changed.insert(deployment, host, Some(tree));
+        }
+    }
+    for (deployment, host, _) in before.trees.iter() {
+        if !after.trees.contains(deployment, host) {
+            difference.changed.insert(deployment, host, None);
+        }
+    }
+    difference
 }
 
-/// The tree of every assignment that is to be there.
-fn trees(
-    repository: &Repository,
+/// One edit of the tree, worked out before anything is written.
+struct Work<'a> {
+    repository: &'a Repository,
+    previous: &'a Rendered,
+    difference: Difference,
+    /// Every host's folder as it will be, by its path: where one lies in another one's.
+    folders: OnceCell<BTreeSet<RepoPath>>,
+}
+
+impl<'a> Work<'a> {
+    fn new(repository: &'a Repository, previous: &'a Rendered, plan: &RenderedPlan<'_>) -> Self {
+        let mut difference = Difference {
+            folders: folders(previous, plan),
+            records: records(previous, plan),
+            ..Difference::default()
+        };
+        difference.changed = changed(previous, plan, &difference.folders);
+        Self { repository, previous, difference, folders: OnceCell::new() }
+    }
+
+    /// Where the host's folder will be.
+    fn folder(&self, host: &Name) -> Option<&RepoPath> {
+        match self.difference.folders.get(host) {
+            Some(folder) => folder.as_ref(),
+            None => self.previous.folders.get(host),
+        }
+    }
+
+    /// Whether another host's folder will lie in `folder`.
+    fn has_nested(&self, folder: &RepoPath) -> bool {
+        let all = self.folders.get_or_init(|| {
+            let new = self.difference.folders.values().flatten();
+            let old = self.previous.folders.iter();
+            let stay = old.filter(|(host, _)| !self.difference.folders.contains_key(*host));
+            stay.map(|(_, folder)| folder).chain(new).cloned().collect()
+        });
+        let below = all.range(folder.clone()..).filter(|other| *other != folder);
+        let mut near = below.take_while(|other| other.as_str().starts_with(folder.as_str()));
+        near.any(|other| other.strip_prefix(folder.as_str()).is_some())
+    }
+
+    /// Removes the old folders of hosts that go or move, but not the folders of others that lie in
+    /// them; and what is no longer assigned to hosts that stay.
+    fn remove_folders(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
+        for host in self.difference.folders.keys() {
+            let Some(old) = self.previous.folders.get(host) else { continue };
+            if !self.has_nested(old) {
+                edit.remove(old)?;
+                continue;
+            }
+            edit.remove(&files::marker_path(old))?;
+            for deployment in self.previous.trees.of(host).keys() {
+                edit.remove(&files::assignment_path(old, deployment))?;
+            }
+        }
+        for (deployment, host, tree) in self.difference.changed.iter() {
+            if tree.is_none() && !self.difference.folders.contains_key(host) {
+                let folder = &self.previous.folders[host];
+                edit.remove(&files::assignment_path(folder, deployment))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// New folders are made as a whole.
+    fn put_folders(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
+        for (host, folder) in &self.difference.folders {
+            let Some(folder) = folder else { continue };
+            if self.has_nested(folder) {
+                self.put_marker(host, folder, edit)?;
+                self.put_of_host(host, folder, edit)?;
+            } else {
+                edit.put_tree(folder, self.whole(host)?)?;
+            }
+        }
+        let defaced = |folder| self.previous.strangers.contains(&files::marker_path(folder));
+        if !self.previous.strangers.is_empty() {
+            for (host, folder) in self.previous.folders.iter().filter(|(_, f)| defaced(f)) {
+                if self.folder(host) == Some(folder) {
+                    self.put_marker(host, folder, edit)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_marker(
+        &self,
+        host: &Name,
+        folder: &RepoPath,
+        edit: &mut TreeEdit<'_>,
+    ) -> Result<(), GitError> {
+        edit.put(&files::marker_path(folder), files::marker(host).as_bytes())
+    }
+
+    /// The tree of a host's folder in which nothing else lies.
+    fn whole(&self, host: &Name) -> Result<TreeId, GitError> {
+        let mut edit = TreeEdit::new(self.repository, None);
+        edit.put(&files::marker_name(), files::marker(host).as_bytes())?;
+        for (deployment, tree) in self.difference.changed.hosts.get(host).into_iter().flatten() {
+            if let Some(tree) = tree {
+                edit.put_tree(&files::assignment_name(deployment), *tree)?;
+            }
+        }
+        edit.write()
+    }
+
+    /// What differs on hosts whose folder stays where it is.
+    fn put_assignments(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
+        let stay = self.difference.changed.hosts.keys();
+        for host in stay.filter(|host| !self.difference.folders.contains_key(*host)) {
+            self.put_of_host(host, &self.previous.folders[host], edit)?;
+        }
+        Ok(())
+    }
+
+    fn put_of_host(
+        &self,
+        host: &Name,
+        folder: &RepoPath,
+        edit: &mut TreeEdit<'_>,
+    ) -> Result<(), GitError> {
+        for (deployment, tree) in self.difference.changed.hosts.get(host).into_iter().flatten() {
+            if let Some(tree) = tree {
+                edit.put_tree(&files::assignment_path(folder, deployment), *tree)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_records(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
+        for (deployment, hosts) in &self.difference.records {
+            let path = files::recorded_path(deployment);
+            match hosts {
+                Some(hosts) => {
+                    edit.put(&path, files::write_assignment(deployment, hosts).as_bytes())?;
+                }
+                None => edit.remove(&path)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the folders of hosts come to lie that may be somewhere else now.
+fn folders(previous: &Rendered, plan: &RenderedPlan<'_>) -> BTreeMap<Name, Option<RepoPath>> {
+    let hosts: BTreeSet<&Name> =
+        plan.hosts.iter().chain(plan.touched.iter().flat_map(|pairs| pairs.hosts.keys())).collect();
+    let differing = hosts.into_iter().filter_map(|host| {
+        let (old, new) = (previous.folders.get(host), folder(host, previous, plan));
+        (old != new.as_ref()).then(|| (host.clone(), new))
+    });
+    differing.collect()
+}
+
+/// Where a host's folder is to be. A host that is gone from the fleet keeps its folder while it is
+/// held, or something on it is.
+fn folder(name: &Name, previous: &Rendered, plan: &RenderedPlan<'_>) -> Option<RepoPath> {
+    let old = || previous.folders.get(name).cloned();
+    let Some(host) = plan.fleet.hosts.get(name) else {
+        let held = plan.fleet.held.hosts.contains_key(name);
+        let keeps = plan.schedule.kept.hosts.values().any(|hosts| hosts.contains(name))
+            || plan.removals.is_some_and(|removals| removals.kept.hosts.contains_key(name));
+        return if held || keeps { old() } else { None };
+    };
+    let new = host.folder();
+    let stays = plan.removals.is_some_and(|removals| removals.unmoved.contains(name));
+    if new.as_str().len() > Host::LONGEST_FOLDER || stays { old() } else { Some(new) }
+}
+
+/// The assignments that differ. Where a folder comes, goes or moves, all that is in it counts.
+fn changed(
     previous: &Rendered,
     plan: &RenderedPlan<'_>,
-    folders: &BTreeMap<Name, RepoPath>,
-) -> Result<BTreeMap<AssignmentRef, TreeId>, GitError> {
-    let schedule = plan.schedule;
-    let held = &plan.fleet.held;
-    let stays = |pair: &AssignmentRef| {
-        let (deployment, host) = (&pair.deployment, &pair.host);
-        schedule.kept.contains(deployment, host)
+    folders: &BTreeMap<Name, Option<RepoPath>>,
+) -> Changed {
+    let mut changed = Changed::default();
+    let mut compare = |host: &Name, deployment: &DeploymentRef| {
+        let new = folders.get(host);
+        let there = new.map_or_else(|| previous.folders.contains_key(host), Option::is_some);
+        let old = previous.trees.get(deployment, host);
+        let tree = if there { wanted(previous, plan, deployment, host) } else { None };
+        if old != tree || (new.is_some() && old.is_some()) {
+            changed.insert(deployment, host, tree);
+        }
+    };
+    for (deployment, host) in plan.touched.iter().flat_map(|pairs| pairs.iter()) {
+        compare(host, deployment);
+    }
+    for host in folders.keys() {
+        previous.trees.of(host).keys().for_each(|deployment| compare(host, deployment));
+    }
+    changed
+}
+
+/// The tree that an assignment is to have. One without a single file has no folder.
+fn wanted(
+    previous: &Rendered,
+    plan: &RenderedPlan<'_>,
+    deployment: &DeploymentRef,
+    host: &Name,
+) -> Option<TreeId> {
+    let (schedule, held) = (plan.schedule, &plan.fleet.held);
+    let tree = plan.made.get(deployment, host).or_else(|| {
+        let stays = schedule.kept.contains(deployment, host)
             || schedule.assignments.contains(deployment, host)
             || held.hosts.contains_key(host)
             || held.deployments.contains_key(deployment)
-    };
-    let old = previous.trees.iter().filter(|(pair, _)| stays(pair));
-    let mut trees: BTreeMap<AssignmentRef, TreeId> =
-        old.map(|(pair, tree)| (pair.clone(), *tree)).collect();
-    // Hosts often share one result: it is written once.
-    let mut written: BTreeMap<*const Manifests, TreeId> = BTreeMap::new();
-    for (pair, manifests) in &plan.manifests {
-        let key = Arc::as_ptr(manifests);
-        let tree = match written.get(&key) {
-            Some(tree) => *tree,
-            None => write_manifests(repository, &pair.deployment, manifests)?,
-        };
-        written.insert(key, tree);
-        trees.insert(pair.clone(), tree);
-    }
-    // An assignment without a single file has no folder.
-    trees.retain(|pair, tree| *tree != empty_tree() && folders.contains_key(&pair.host));
-    Ok(trees)
+            || plan.removals.is_some_and(|removals| removals.kept.contains(deployment, host));
+        previous.trees.get(deployment, host).filter(|_| stays)
+    });
+    tree.filter(|tree| *tree != empty_tree())
 }
 
-/// Every file is a sibling of the same file of the same deployment on other hosts.
-fn write_manifests(
-    repository: &Repository,
-    deployment: &DeploymentRef,
-    manifests: &Manifests,
-) -> Result<TreeId, GitError> {
-    if manifests.files.is_empty() {
-        return Ok(empty_tree());
-    }
-    let mut edit = TreeEdit::new(repository, None);
-    for (path, bytes) in &manifests.files {
-        edit.put_sibling(path, bytes, Sibling::of(&(deployment, path)))?;
-    }
-    edit.write()
-}
-
-fn compare(
+/// The hosts chosen for deployments with `replicas`, where that may differ. What is recorded for a
+/// deployment that is held or suspended stays as it is.
+fn records(
     previous: &Rendered,
-    folders: &BTreeMap<Name, RepoPath>,
-    after: &BTreeMap<AssignmentRef, TreeId>,
-) -> Edited {
-    let old = |host: &Name| previous.folders.get(host);
-    let names = |filter: &dyn Fn(&Name, &RepoPath) -> bool| -> BTreeSet<Name> {
-        let chosen = folders.iter().filter(|(host, folder)| filter(host, folder));
-        chosen.map(|(host, _)| host.clone()).collect()
-    };
-    let added = names(&|host, _| old(host).is_none());
-    let moved = names(&|host, folder| old(host).is_some_and(|old| old != folder));
-    let gone = previous.folders.keys().filter(|host| !folders.contains_key(*host));
-    let mut changed = BTreeMap::new();
-    for (pair, tree) in after {
-        if previous.trees.get(pair) != Some(tree) || moved.contains(&pair.host) {
-            changed.insert(pair.clone(), Some(*tree));
-        }
-    }
-    for pair in previous.trees.keys().filter(|pair| !after.contains_key(*pair)) {
-        changed.insert(pair.clone(), None);
-    }
-    // Written last.
-    let tree = empty_tree();
-    Edited {
-        tree,
-        changed,
-        added,
-        moved,
-        removed: gone.cloned().collect(),
-        defaced: !previous.strangers.is_empty(),
-    }
-}
-
-/// Removes a host's old folder, but not the folders of others that lie in it.
-fn remove_host(
-    edit: &mut TreeEdit<'_>,
-    host: &Name,
-    previous: &Rendered,
-    folders: &BTreeMap<Name, RepoPath>,
-) -> Result<(), GitError> {
-    let folder = &previous.folders[host];
-    let inside = |other: &RepoPath| other.strip_prefix(folder.as_str()).is_some();
-    let nested = previous
-        .folders
-        .iter()
-        .any(|(name, other)| inside(other) && folders.get(name) == Some(other));
-    if !nested {
-        return edit.remove(folder);
-    }
-    edit.remove(&files::marker_path(folder))?;
-    let mut pairs = previous.trees.keys().filter(|pair| pair.host == *host);
-    pairs.try_for_each(|pair| edit.remove(&files::assignment_path(folder, pair)))
-}
-
-/// Records the hosts chosen for deployments with `replicas`. What is recorded for a deployment that
-/// is held or suspended stays as it is.
-fn record(
-    repository: &Repository,
-    base: Option<TreeId>,
     plan: &RenderedPlan<'_>,
-    edit: &mut TreeEdit<'_>,
-) -> Result<(), GitError> {
+) -> BTreeMap<DeploymentRef, Option<BTreeSet<Name>>> {
     let fixed = |deployment: &DeploymentRef| {
         let suspended = plan.fleet.deployments.get(deployment).is_some_and(|d| d.spec.suspend);
         suspended || plan.fleet.held.deployments.contains_key(deployment)
     };
-    let old = match base {
-        Some(base) => read::recorded(repository, base)?,
-        None => Vec::new(),
-    };
-    let new = &plan.schedule.recorded.hosts;
-    for (deployment, _) in old {
-        if !new.contains_key(&deployment) && !fixed(&deployment) {
-            edit.remove(&files::recorded_path(&deployment))?;
+    let mut records = BTreeMap::new();
+    for deployment in plan.recorded.iter().filter(|deployment| !fixed(deployment)) {
+        let known = previous.records.contains(deployment);
+        match plan.schedule.recorded.hosts.get(deployment) {
+            Some(chosen) => {
+                let mut chosen = chosen.clone();
+                chosen.extend(plan.kept_by_guard(deployment).cloned());
+                if !known || *previous.current.of(deployment) != chosen {
+                    records.insert(deployment.clone(), Some(chosen));
+                }
+            }
+            None if known => drop(records.insert(deployment.clone(), None)),
+            None => {}
         }
     }
-    for (deployment, hosts) in new.iter().filter(|(deployment, _)| !fixed(deployment)) {
-        let text = files::write_assignment(deployment, hosts);
-        edit.put(&files::recorded_path(deployment), text.as_bytes())?;
-    }
-    Ok(())
+    records
 }

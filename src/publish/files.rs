@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::git::{CommitInfo, Signature};
-use crate::model::{API_VERSION, AssignmentRef, DeploymentRef, Name, RepoPath};
+use crate::model::{API_VERSION, DeploymentRef, Name, RepoPath};
 
 pub(super) const HOSTS: &str = "hosts";
 /// Marks a host's folder, and keeps it when nothing is assigned.
@@ -37,9 +37,20 @@ pub(super) fn marker(host: &Name) -> String {
     format!("host: {host}\n")
 }
 
+/// The marker, below the host's folder.
+pub(super) fn marker_name() -> RepoPath {
+    plain(MARKER)
+}
+
 /// The folder of an assignment on a host whose own folder is `folder`.
-pub(super) fn assignment_path(folder: &RepoPath, pair: &AssignmentRef) -> RepoPath {
-    plain(&format!("{folder}/{}", pair.deployment))
+#[must_use]
+pub fn assignment_path(folder: &RepoPath, deployment: &DeploymentRef) -> RepoPath {
+    plain(&format!("{folder}/{deployment}"))
+}
+
+/// The folder of an assignment, below the host's folder.
+pub(super) fn assignment_name(deployment: &DeploymentRef) -> RepoPath {
+    plain(&deployment.to_string())
 }
 
 /// Where the choice of hosts for a deployment is recorded.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::edit::Edited;
 use super::files::REFERENCE;
+use super::rendered::Difference;
 use super::{Rendered, RenderedPlan};
 use crate::git::CommitInfo;
 use crate::model::{DeploymentRef, Name};
@@ -33,22 +33,45 @@ const HELD_LENGTH: usize = 300;
 /// Longest trailer that is passed on, in characters: it may hold the whole body of a commit.
 const PASSED_LENGTH: usize = 16_384;
 
+/// What a commit is about.
+pub(super) struct Shown<'a> {
+    /// What titan left last.
+    pub(super) rendered: &'a Rendered,
+    /// The same, or what others made of it.
+    pub(super) before: &'a Rendered,
+    /// From there to the commit.
+    pub(super) difference: &'a Difference,
+}
+
+impl Shown<'_> {
+    /// Every host whose folder differs.
+    fn hosts(&self) -> BTreeSet<&Name> {
+        self.difference.changed.hosts.keys().chain(self.difference.folders.keys()).collect()
+    }
+
+    /// Hosts whose folder is new, gone, or somewhere else.
+    fn placed(&self) -> [(&'static str, Vec<&Name>); 3] {
+        let mut placed = [("add", Vec::new()), ("remove", Vec::new()), ("move", Vec::new())];
+        for (host, folder) in &self.difference.folders {
+            let known = self.before.folders.contains_key(host);
+            let kind = if folder.is_none() { 1 } else { 2 * usize::from(known) };
+            placed[kind].1.push(host);
+        }
+        placed
+    }
+}
+
 /// The commit's message: a subject for people, and trailers for programs.
-pub(super) fn message(
-    edited: &Edited,
-    generation: u64,
-    previous: &Rendered,
-    plan: &RenderedPlan<'_>,
-    source: &CommitInfo,
-) -> String {
-    let mut text = format!("{}\n\n", subject(edited, previous, plan));
+pub(super) fn message(shown: &Shown<'_>, plan: &RenderedPlan<'_>, source: &CommitInfo) -> String {
+    let previous = shown.rendered;
+    let mut text = format!("{}\n\n", subject(shown, plan));
     let mut trailer = |key: &str, value: &str| {
         text.push_str(&format!("{key}: {value}\n"));
     };
     trailer(SOURCE_TRAILER, &source.id.to_string());
-    trailer(GENERATION_TRAILER, &generation.to_string());
+    trailer(GENERATION_TRAILER, &(previous.generation + 1).to_string());
     trailer(RENDERER_TRAILER, env!("CARGO_PKG_VERSION"));
-    trailer("Titan-Changed-Hosts", &edited.hosts().len().to_string());
+    trailer("Titan-Changed-Hosts", &shown.hosts().len().to_string());
     if let Some(held) = &plan.removals {
         trailer(HELD_REMOVALS_TRAILER, &format!("{} of {}", held.count, held.of));
     }
@@ -67,7 +90,8 @@ pub(super) fn message(
 }
 
 /// `render iot/temperature-sensor/prod to 3 hosts`.
-fn subject(edited: &Edited, previous: &Rendered, plan: &RenderedPlan<'_>) -> String {
+fn subject(shown: &Shown<'_>, plan: &RenderedPlan<'_>) -> String {
+    let Shown { rendered: previous, before, difference } = shown;
     let again = previous.source == plan.fleet.revision;
     if !previous.foreign.is_empty() && again {
         let commits = previous.foreign.len();
@@ -75,8 +99,9 @@ fn subject(edited: &Edited, previous: &Rendered, plan: &RenderedPlan<'_>) -> Str
         return format!("take back {them} of somebody else");
     }
     let pairs = |removed: bool| {
-        let chosen = edited.changed.iter().filter(move |(_, tree)| tree.is_none() == removed);
-        let pairs = chosen.map(|(pair, _)| (&pair.deployment, &pair.host));
+        let chosen =
+            difference.changed.iter().filter(move |(_, _, tree)| tree.is_none() == removed);
+        let pairs = chosen.map(|(deployment, host, _)| (deployment, host));
         pairs.unzip::<_, _, BTreeSet<&DeploymentRef>, BTreeSet<&Name>>()
     };
     let (rendered, to) = pairs(false);
@@ -87,15 +112,13 @@ fn subject(edited: &Edited, previous: &Rendered, plan: &RenderedPlan<'_>) -> Str
     if !removed.is_empty() {
         return format!("remove {} from {}", deployments(&removed), hosts(from.len()));
     }
-    for (verb, names) in
-        [("add", &edited.added), ("remove", &edited.removed), ("move", &edited.moved)]
-    {
+    for (verb, names) in shown.placed() {
         if let Some(name) = names.first() {
             let one = format!("{verb} host {name}");
             return if names.len() == 1 { one } else { format!("{verb} {}", hosts(names.len())) };
         }
     }
-    if edited.defaced {
+    if !before.strangers.is_empty() {
         return "remove what titan did not write".to_owned();
     }
     match (&previous.held_removals, &plan.removals) {

@@ -1,9 +1,9 @@
 //! Manifests → objects → a commit for the rendered branch.
 //!
 //! ```text
-//!  previous tree ──┐
+//!  [rendered] ─────┐
 //!  schedule ───────┼─▶ [edit] new tree ─┬─ same as before? ─▶ Unchanged
-//!  manifests ──────┘                    └─▶ hydrator.metadata ─▶ [message] ─▶ commit object
+//!  trees made ─────┘                    └─▶ hydrator.metadata ─▶ [message] ─▶ commit object
 //! ```
 //!
 //! The commit is a pure function of its parent, the source commit and the plan: no clock, no
@@ -14,62 +14,56 @@ mod edit;
 mod files;
 mod message;
 mod read;
+mod rendered;
 mod resume;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
+pub use files::assignment_path;
 pub use message::{
     GENERATION_TRAILER, HEALED_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER,
     SOURCE_TRAILER,
 };
 pub use read::{is_titans, is_titans_path, read, read_last};
+pub use rendered::{Changed, Rendered};
 pub use resume::{Resume, resume};
 
 use crate::git::{CommitDraft, CommitInfo, GitError, Repository, Signature, TreeEdit, empty_tree};
 use crate::model::{
-    AssignmentRef, Assignments, Fleet, Manifests, Name, RepoPath, Revision, Schedule, TreeId,
+    DeploymentRef, Fleet, Name, Pairs, RepoPath, Revision, Schedule, TreeId, Trees,
 };
 use crate::plan::HeldRemovals;
 
-/// What the rendered branch holds at one of its commits.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rendered {
-    pub revision: Option<Revision>,
-    /// `Titan-Source-Commit` of that commit.
-    pub source: Option<Revision>,
-    /// `Titan-Generation` of that commit; 0 before the first.
-    pub generation: u64,
-    /// For the scheduler: recorded hosts for deployments with `replicas`, folders for the others.
-    pub current: Assignments,
-    /// The tree id of each assignment's folder.
-    pub trees: BTreeMap<AssignmentRef, TreeId>,
-    /// Where each host's folder lies.
-    pub folders: BTreeMap<Name, RepoPath>,
-    /// The tree that all this was read from.
-    pub tree: Option<TreeId>,
-    /// `Titan-Resume`: the source commit from which to go on after the config branch was rewritten.
-    pub resume: Option<Revision>,
-    /// Removals are held; the number of all assignments when that began.
-    pub held_removals: Option<usize>,
-    /// Commits of others on top of what was read, newest first; `revision` is the newest of them.
-    pub foreign: Vec<Revision>,
-    /// What lies below `hosts/` and `assignments/` and is not titan's: a hand put it there. A GitOps
-    /// tool would apply it, so the next commit leaves it out.
-    pub strangers: BTreeSet<RepoPath>,
-}
+use edit::Edited;
+use message::Shown;
+use rendered::Difference;
 
-/// What is to be on the rendered branch, for one source commit.
-#[derive(Debug)]
+/// What is to be on the rendered branch for one source commit, as far as it may differ from what is
+/// there: what is not named stays as it is.
+#[derive(Debug, Clone, Copy)]
 pub struct RenderedPlan<'a> {
     pub fleet: &'a Fleet,
     pub schedule: &'a Schedule,
-    /// For every pair of `schedule.assignments` that could be rendered.
-    pub manifests: BTreeMap<AssignmentRef, Arc<Manifests>>,
-    /// What is held back → why: objects (`deployment a/b/c`, `host x`) and assignments.
-    pub held: BTreeMap<String, String>,
-    /// Removals that are held back; the schedule keeps them already.
-    pub removals: Option<HeldRemovals>,
+    /// Assignments whose folder may come, go or differ.
+    pub touched: [&'a Pairs; 2],
+    /// Hosts whose folder may come, go or move.
+    pub hosts: &'a BTreeSet<Name>,
+    /// Deployments whose chosen hosts may differ from what is recorded.
+    pub recorded: &'a BTreeSet<DeploymentRef>,
+    /// The trees of the assignments that were rendered.
+    pub made: &'a Trees,
+    /// What this commit holds back → why: objects (`deployment a/b/c`, `host x`) and assignments.
+    pub held: &'a BTreeMap<String, String>,
+    /// Removals that are held back.
+    pub removals: Option<&'a HeldRemovals>,
+}
+
+impl RenderedPlan<'_> {
+    /// Hosts that a deployment keeps because removals are held.
+    fn kept_by_guard(&self, deployment: &DeploymentRef) -> impl Iterator<Item = &Name> {
+        let kept = self.removals.iter().flat_map(|removals| &removals.kept.hosts);
+        kept.filter(move |(_, of_host)| of_host.contains(deployment)).map(|(host, _)| host)
+    }
 }
 
 /// What publishing did.
@@ -84,57 +78,89 @@ pub enum Published {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     pub revision: Revision,
+    pub tree: TreeId,
+    pub source: Revision,
     pub generation: u64,
-    /// Assignments whose folder is new (also: moved with its host), different (`after`) or gone (`None`).
-    pub changed: BTreeMap<AssignmentRef, Option<TreeId>>,
+    /// Removals are held; the number of all assignments when that began.
+    pub held_removals: Option<usize>,
+    /// What differs from the commit before.
+    pub changed: Changed,
+    /// Hosts whose folder came, moved (`Some`) or went.
+    pub folders: BTreeMap<Name, Option<RepoPath>>,
+    /// Assignments whose place among the current ones may be another now.
+    pub moved: Pairs,
 }
 
-/// Writes the objects and, if anything differs from `previous`, the commit for `source`. Moves no ref.
-/// `repository` is the view of [`crate::git::Objects`] that several commits may share.
+/// Writes the objects and, if anything differs from `rendered`, the commit for `source`; then `rendered`
+/// is what that commit holds. Moves no ref. `repository` is the view of [`crate::git::Objects`] that
+/// several commits may share.
 ///
 /// # Errors
-/// When an object of the previous tree cannot be read, or a new one cannot be written.
+/// When an object of the previous tree cannot be read, or a new one cannot be written; `rendered` is as
+/// it was.
 pub fn publish(
     repository: &Repository,
-    previous: &Rendered,
+    rendered: &mut Rendered,
     plan: &RenderedPlan<'_>,
     source: &CommitInfo,
 ) -> Result<Published, GitError> {
     if plan.fleet.held.all.is_some() {
         return Ok(Published::Unchanged);
     }
-    let tip = previous.revision.map(|revision| repository.commit(revision)).transpose()?;
+    let tip = rendered.revision.map(|revision| repository.commit(revision)).transpose()?;
     let tip = tip.map_or_else(empty_tree, |commit| commit.tree);
-    let seen = match previous.tree {
-        Some(tree) if tree != tip => Some(read(repository, previous.revision)?),
-        _ => None,
-    };
-    let edited = edit::edit(repository, previous, seen.as_ref(), plan)?;
+    let Edited { tree, difference } = edit::edit(repository, rendered, plan)?;
     // `hydrator.metadata` names the source commit: a new one alone is no reason for a commit. That
     // removals begin or end to be held is one, because later commits build on it.
-    let named = previous.source == Some(source.id);
-    let holding = previous.held_removals.is_some() != plan.removals.is_some();
-    if edited.tree == tip && !named && !holding {
+    let named = rendered.source == Some(source.id);
+    let holding = rendered.held_removals.is_some() != plan.removals.is_some();
+    if tree == tip && !named && !holding {
         return Ok(Published::Unchanged);
     }
-    let mut edit = TreeEdit::new(repository, Some(edited.tree));
+    let mut edit = TreeEdit::new(repository, Some(tree));
     let metadata = files::hydrator_metadata(plan.fleet.settings.repo_url.as_deref(), source);
     edit.put(&files::hydrator_path(), metadata.as_bytes())?;
     let tree = edit.write()?;
     if tree == tip && !holding {
         return Ok(Published::Unchanged);
     }
-    let generation = previous.generation + 1;
+    // What people see is how it differs from what others made of the branch, if they did.
+    let seen = match rendered.tree {
+        Some(own) if own != tip => Some(read(repository, rendered.revision)?),
+        _ => None,
+    };
+    let shown = seen.as_ref().map(|seen| {
+        let mut after = rendered.clone();
+        after.take(&difference);
+        edit::compare(seen, &after)
+    });
+    let message = {
+        let before = seen.as_ref().unwrap_or(rendered);
+        let difference = shown.as_ref().unwrap_or(&difference);
+        message::message(&Shown { rendered, before, difference }, plan, source)
+    };
     let titan = titan(source);
     let draft = CommitDraft {
         tree,
-        parents: previous.revision.into_iter().collect(),
+        parents: rendered.revision.into_iter().collect(),
         author: titan.clone(),
         committer: titan,
-        message: message::message(&edited, generation, previous, plan, source),
+        message,
     };
-    let revision = repository.write_commit(&draft)?;
-    Ok(Published::Committed(Commit { revision, generation, changed: edited.changed }))
+    let mut commit = Commit {
+        revision: repository.write_commit(&draft)?,
+        tree,
+        source: source.id,
+        generation: rendered.generation + 1,
+        held_removals: plan.removals.map(|removals| removals.of),
+        changed: Changed::default(),
+        folders: BTreeMap::new(),
+        moved: difference.moved(&rendered.current),
+    };
+    rendered.advance(&commit, &difference);
+    let Difference { changed, folders, .. } = shown.unwrap_or(difference);
+    (commit.changed, commit.folders) = (changed, folders);
+    Ok(Published::Committed(commit))
 }
 
 /// The author of all that titan renders, at the time of the source commit.

@@ -1,8 +1,8 @@
 //! What the rendered branch holds now.
 
 use super::{
-    EMAIL, GENERATION_TRAILER, HELD_REMOVALS_TRAILER, RESUME_TRAILER, Rendered, SOURCE_TRAILER,
-    files,
+    EMAIL, GENERATION_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER, Rendered,
+    SOURCE_TRAILER, files,
 };
 use crate::git::{CommitInfo, Entry, EntryKind, GitError, Repository, TreeEdit, blob_id};
 use crate::model::{DeploymentRef, Name, RepoPath, Revision, TreeId};
@@ -14,7 +14,7 @@ const FOREIGN: usize = 1000;
 /// folders down to the assignments and the recorded choices are read, no manifest.
 ///
 /// A folder below `hosts/` is a host's when it holds `.titan`. Recorded choices that cannot be read
-/// (nobody but titan should write them) count as absent: then the folders tell.
+/// (nobody but titan should write them) are strangers' files: until they are gone the folders tell.
 ///
 /// # Errors
 /// When an object is missing or damaged.
@@ -86,12 +86,13 @@ fn contents(
     revision: Revision,
     origin: Origin,
 ) -> Result<Rendered, GitError> {
-    let Origin { source, generation, resume, held_removals, foreign, .. } = origin;
+    let Origin { source, generation, renderer, resume, held_removals, foreign, .. } = origin;
     let mut rendered = Rendered {
         revision: Some(revision),
         tree: Some(tree),
         source,
         generation,
+        renderer,
         resume,
         held_removals,
         foreign,
@@ -104,12 +105,16 @@ fn contents(
         Some(_) => drop(rendered.strangers.insert(files::hosts_path())),
         None => {}
     }
-    for pair in rendered.trees.keys() {
-        rendered.current.insert(&pair.deployment, &pair.host);
+    for (deployment, host, _) in rendered.trees.iter() {
+        rendered.current.insert(deployment, host);
     }
     for (deployment, blob) in recorded(repository, tree)? {
-        if let Some(hosts) = files::read_assignment(&repository.blob(blob)?) {
-            rendered.current.hosts.insert(deployment, hosts);
+        match files::read_assignment(&repository.blob(blob)?) {
+            Some(hosts) => {
+                rendered.records.insert(deployment.clone());
+                rendered.current.hosts.insert(deployment, hosts);
+            }
+            None => drop(rendered.strangers.insert(files::recorded_path(&deployment))),
         }
     }
     rendered.strangers.extend(unrecorded(repository, tree)?);
@@ -125,6 +130,7 @@ struct Origin {
     resume: Option<Revision>,
     /// Of the newest commit that is titan's own.
     own: Option<TreeId>,
+    renderer: Option<String>,
     held_removals: Option<usize>,
     /// What lies on top of that one and has other files of titan than the commit below it.
     foreign: Vec<Revision>,
@@ -147,6 +153,7 @@ fn origin(repository: &Repository, tip: Revision) -> Result<Origin, GitError> {
         }
         if is_titans(&commit) {
             origin.own = Some(commit.tree);
+            origin.renderer = commit.trailer(RENDERER_TRAILER).map(str::to_owned);
             let now = repository.commit(tip)?.tree;
             if titans_files(repository, now)? == titans_files(repository, commit.tree)? {
                 origin.foreign.clear();
@@ -177,7 +184,7 @@ pub fn is_titans(commit: &CommitInfo) -> bool {
 }
 
 /// The blobs of the recorded choices.
-pub(super) fn recorded(
+fn recorded(
     repository: &Repository,
     tree: TreeId,
 ) -> Result<Vec<(DeploymentRef, TreeId)>, GitError> {
@@ -270,7 +277,7 @@ fn assignments(
                 continue;
             };
             let deployment_ref = DeploymentRef { workspace: workspace.clone(), workload, name };
-            rendered.trees.insert(deployment_ref.on(host), deployment.id);
+            rendered.trees.set(&deployment_ref, host, Some(deployment.id));
         }
     }
     Ok(())

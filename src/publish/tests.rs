@@ -6,7 +6,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::git::EntryKind;
 use crate::model::{
-    Deployment, DeploymentRef, DeploymentSpec, Hold, Host, HostSpec, Labels, TargetRef, TemplateRef,
+    AssignmentRef, Assignments, Deployment, DeploymentSpec, Hold, Host, HostSpec, Labels,
+    TargetRef, TemplateRef,
 };
 
 const WORLD: &str = "iot/sensor/prod";
@@ -18,7 +19,7 @@ struct Scene {
     rendered: Rendered,
     fleet: Fleet,
     schedule: Schedule,
-    manifests: BTreeMap<AssignmentRef, Arc<Manifests>>,
+    made: Trees,
     held: BTreeMap<String, String>,
     commits: i64,
 }
@@ -45,7 +46,7 @@ impl Scene {
             rendered: Rendered::default(),
             fleet: Fleet::default(),
             schedule: Schedule::default(),
-            manifests: BTreeMap::new(),
+            made: Trees::default(),
             held: BTreeMap::new(),
             commits: 0,
         }
@@ -68,15 +69,17 @@ impl Scene {
     fn assign(mut self, pair: &str, text: &str) -> Self {
         let pair: AssignmentRef = pair.parse().expect("a pair");
         self.schedule.assignments.insert(&pair.deployment, &pair.host);
-        let files = BTreeMap::from([(path("app.yaml"), Arc::from(text.as_bytes()))]);
-        self.manifests.insert(pair, Arc::new(Manifests { files }));
+        let mut edit = TreeEdit::new(&self.repository, None);
+        edit.put(&path("app.yaml"), text.as_bytes()).expect("put");
+        let tree = edit.write().expect("written");
+        self.made.set(&pair.deployment, &pair.host, Some(tree));
         self
     }
 
     /// The schedule for the next commit starts empty.
     fn reschedule(mut self) -> Self {
         self.schedule = Schedule::default();
-        self.manifests.clear();
+        self.made = Trees::default();
         self
     }
 
@@ -102,30 +105,42 @@ impl Scene {
         }
     }
 
-    fn try_publish(&self) -> Published {
+    /// Everything may differ, as far as the plan says.
+    fn try_publish(&mut self) -> Published {
+        let (schedule, fleet) = (&self.schedule, &self.fleet);
+        let mut touched = Pairs::default();
+        let now = self.rendered.trees.iter().map(|(deployment, host, _)| (deployment, host));
+        let all = now.chain(schedule.assignments.iter()).chain(schedule.kept.iter());
+        all.for_each(|(deployment, host)| touched.insert(deployment, host));
+        let hosts = self.rendered.folders.keys().chain(fleet.hosts.keys()).cloned().collect();
+        let recorded = self.rendered.records.iter().chain(schedule.recorded.hosts.keys());
         let plan = RenderedPlan {
-            fleet: &self.fleet,
-            schedule: &self.schedule,
-            manifests: self.manifests.clone(),
-            held: self.held.clone(),
+            fleet,
+            schedule,
+            touched: [&touched, &Pairs::default()],
+            hosts: &hosts,
+            recorded: &recorded.cloned().collect(),
+            made: &self.made,
+            held: &self.held,
             removals: None,
         };
-        publish(&self.repository, &self.rendered, &plan, &self.source()).expect("published")
+        let source = self.source();
+        publish(&self.repository, &mut self.rendered, &plan, &source).expect("published")
     }
 
-    /// Publishes, and reads the result back.
+    /// Publishes, and reads the result back: that is what is known of it without reading.
     fn publish(mut self) -> Self {
         let Published::Committed(commit) = self.try_publish() else { panic!("nothing changed") };
-        self.rendered = read(&self.repository, Some(commit.revision)).expect("read");
-        assert_eq!(self.rendered.generation, commit.generation);
-        for (pair, tree) in &commit.changed {
-            assert_eq!(self.rendered.trees.get(pair), tree.as_ref(), "{pair}");
+        let read = read(&self.repository, Some(commit.revision)).expect("read");
+        assert_eq!(self.rendered, read);
+        for (deployment, host, tree) in commit.changed.iter() {
+            assert_eq!(self.rendered.trees.get(deployment, host), tree, "{deployment}@{host}");
         }
         self.commits += 1;
         self
     }
 
-    fn assert_unchanged(self) -> Self {
+    fn assert_unchanged(mut self) -> Self {
         assert_eq!(self.try_publish(), Published::Unchanged);
         self
     }

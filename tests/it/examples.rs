@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use titan::git::directory_files;
 use titan::model::{Assignments, Fleet, Limits, Name, RepoPath, Runtime, SourceFile};
@@ -14,13 +15,13 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// Reads a folder as `titan validate` does. No warning is fine, and nothing may be held.
-fn load(name: &str) -> (Fleet, Evaluation) {
+fn load(name: &str) -> (Arc<Fleet>, Evaluation) {
     let files =
         directory_files(&folder(name), |_| Limits::default()).expect("the folder can be read");
     check(name, &files)
 }
 
-fn check(name: &str, files: &[SourceFile]) -> (Fleet, Evaluation) {
+fn check(name: &str, files: &[SourceFile]) -> (Arc<Fleet>, Evaluation) {
     let parsed = parse(None, files);
     let evaluation = evaluate(&parsed.fleet, &Assignments::default());
     let found: Vec<String> = parsed

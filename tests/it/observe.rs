@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use titan::git::{CommitDraft, FleetRepository, Location, Repository, Signature, TreeEdit};
 use titan::model::{
-    AssignmentRef, AssignmentReport, Connection, HostReport, Limits, Name, Phase, RepoPath,
-    Revision, Timestamp, TreeId,
+    AssignmentRef, AssignmentReport, Connection, Fleet, Host, HostReport, HostSpec, Labels, Limits,
+    Name, Phase, RepoPath, Revision, Timestamp, TreeId, Trees,
 };
 use titan::observe::trace::{Heads, Stage};
 use titan::observe::view::Scope;
-use titan::observe::{
-    Delivery, Goal, HostGoal, Ledger, StatusView, Trace, Verdict, origin, origins, trace,
-};
+use titan::observe::{Goal, Ledger, StatusView, Trace, Verdict, origin, origins, trace};
 
 const STATUS: &str = "titan/status";
 const A: &str = "iot/sensor/prod@a";
@@ -107,7 +106,8 @@ impl World {
     /// What the controller does after a pass over `source`: all folders of the rendered head count.
     fn reconcile(&self, ledger: &mut Ledger, source: Revision, now: i64) {
         let rendered = self.head("titan/rendered");
-        let (mut hosts, mut trees) = (BTreeMap::new(), BTreeMap::new());
+        let (mut fleet, mut folders) = (Fleet::default(), BTreeMap::new());
+        let mut trees = Trees::default();
         if let Some(rendered) = rendered {
             let tree = self.repository().commit(rendered).expect("a commit").tree;
             for (file, _) in self.repository().walk(tree).expect("files") {
@@ -116,14 +116,18 @@ impl World {
                     ["hosts", .., host, ".titan"] => {
                         let folder = path(file.as_str().trim_end_matches("/.titan"));
                         let name = Name::new(host).expect("a name");
-                        let delivery = Some(Delivery::Agent);
-                        hosts.insert(name, HostGoal { folder, delivery });
+                        let file = path(&format!("{folder}.yaml"));
+                        let (labels, spec) = (Labels::new(), HostSpec::default());
+                        let host = Host { name: name.clone(), path: file, labels, spec };
+                        fleet.hosts.insert(name.clone(), Arc::new(host));
+                        folders.insert(name, folder);
                     }
                     ["hosts", .., host, workspace, workload, name, _] => {
                         let text = format!("{workspace}/{workload}/{name}@{host}");
                         let folder = path(file.as_str().rsplit_once('/').expect("a folder").0);
                         let entry = self.repository().entry(tree, &folder).expect("read");
-                        trees.insert(assignment(&text), entry.expect("a folder").id);
+                        let AssignmentRef { deployment, host } = assignment(&text);
+                        trees.set(&deployment, &host, Some(entry.expect("a folder").id));
                     }
                     _ => {}
                 }
@@ -137,13 +141,16 @@ impl World {
         let goal = Goal {
             source,
             rendered: rendered.map(|revision| (revision, 1)),
-            hosts: &hosts,
+            fleet: &fleet,
+            folders: &folders,
             trees: &trees,
+            changed: None,
             origins: &changed,
             origin: head,
             held: &self.held,
             unplaced: &BTreeMap::new(),
             diagnostics: &[],
+            unchecked: false,
             limits: &Limits::default(),
         };
         ledger.reconciled(&goal, at(now));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -52,7 +53,7 @@ fn fleet(hosts: usize, deployments: usize) -> Fleet {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let parsed = parse(None, &files);
     assert_eq!(parsed.diagnostics, []);
-    parsed.fleet
+    Arc::unwrap_or_clone(parsed.fleet)
 }
 
 fn all(fleet: &Fleet) -> Pairs {

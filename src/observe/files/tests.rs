@@ -202,3 +202,93 @@ fn foreign_files_are_errors_not_panics() {
         assert!(read::<AssignmentStatus>(bytes).is_err(), "{bytes:?}");
     }
 }
+
+/// The fast way gives what the library gives, for all that it takes.
+#[test]
+fn plain_files_are_what_the_library_writes_and_reads() {
+    let mut plain_ones = 0;
+    let mut check = |status: &AssignmentStatus| {
+        let bytes = write(status);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some(plain) = plain::write(status) {
+            assert_eq!(String::from_utf8_lossy(&plain), text);
+            plain_ones += 1;
+        }
+        let mut names = Names::default();
+        if let Some(back) = plain::read(&bytes, &mut names) {
+            assert_eq!(back, *status, "{text}");
+        }
+        assert_eq!(
+            plain::read(&bytes, &mut names).is_some(),
+            plain::write(status).is_some(),
+            "{text}"
+        );
+        assert_eq!(read_assignment(&bytes, &mut names).unwrap(), *status);
+        assert_eq!(write_assignment(status), bytes);
+    };
+    let times = ["2026-11-20T16:20:11Z", "2026-11-20T16:20:02.125Z", "-000001-01-01T00:00:00Z"];
+    let ids = ["1".repeat(40), format!("{}e{}", "1".repeat(20), "2".repeat(19)), "c".repeat(40)];
+    let binary = format!("0b{}", "1".repeat(38));
+    for phase in Phase::ALL {
+        for reason in super::super::fold::REASONS.into_iter().chain(["Yes", "Other", "a: b", ""]) {
+            let mut status = assignment("");
+            (status.phase, status.reason, status.last) = (phase, reason.to_owned(), Some(phase));
+            check(&status);
+            status.observed = None;
+            status.desired.tree = None;
+            check(&status);
+        }
+    }
+    for id in ids.iter().chain([&binary]) {
+        let mut status = assignment("");
+        status.desired.source = id.parse().unwrap();
+        check(&status);
+        status.observed.as_mut().unwrap().tree = id.parse().ok();
+        status.observed.as_mut().unwrap().sequence = u64::MAX;
+        check(&status);
+    }
+    for text in times {
+        let mut status = assignment("");
+        status.since = time(text);
+        (status.trail.built, status.trail.deployed) = (Some(time(text)), Some(time(text)));
+        check(&status);
+        status.trail = Trail::default();
+        check(&status);
+    }
+    for name in ["0/1/2@3", "1e5/0x1/y@n", "a-b/c/d@e", "true/no/1@0"] {
+        let mut status = assignment("");
+        status.assignment = name.parse().unwrap();
+        check(&status);
+    }
+    check(&assignment("3/3 replicas ready"));
+    assert!(plain_ones > 300, "{plain_ones}");
+}
+
+/// What only resembles titan's form is left to the library, which has the last word.
+#[test]
+fn other_spellings_are_read_as_the_library_reads_them() {
+    let mut status = assignment("");
+    status.reason = "Applied".into();
+    let text = String::from_utf8(write(&status)).unwrap();
+    let check = |text: &str, fast: bool| {
+        let mut names = Names::default();
+        assert_eq!(plain::read(text.as_bytes(), &mut names).is_some(), fast, "{text}");
+        let (ours, theirs) = (
+            read_assignment(text.as_bytes(), &mut names),
+            read::<AssignmentStatus>(text.as_bytes()),
+        );
+        assert_eq!(ours.ok(), theirs.ok(), "{text}");
+    };
+    check(&text, true);
+    check(&text.replace("sequence: 42", "sequence: 042"), false);
+    check(&text.replace("sequence: 42", "sequence: +42"), false);
+    check(&text.replace("sequence: 42", "sequence: 42 # why"), false);
+    check(&text.replace("phase: Deployed", "phase: deployed"), false);
+    check(&text.replace("a1a1", "A1A1"), false);
+    check(&text.replace("\n", "\r\n"), false);
+    check(&text.replace("since: \"", "since: \"\\x32"), false);
+    check(&format!("{text}more: x\n"), false);
+    check(text.trim_end(), false);
+    check(&text.replace("2026-11-20T16:20:11Z", "2026-11-20T17:20:11+01:00"), true);
+    check(&text.replace("2026-11-20T16:20:11Z", "never"), false);
+}

@@ -1,13 +1,23 @@
 //! Writing what is dirty to the status branch.
+//!
+//! Host by host: a host's folder is written and forgotten before the next one, by as many threads as
+//! there are cores when there are many. So a flush of everything is never in memory as a whole.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread;
 
-use super::{Item, Ledger};
+use super::dirty::Item;
+use super::{HostEntry, Ledger};
 use crate::git::{
-    CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Sibling, Signature, TreeEdit,
+    CommitDraft, EntryKind, FleetRepository, GitError, Objects, RefUpdate, Repository, Sibling,
+    Signature, TreeEdit,
 };
-use crate::model::{Connection, Phase, RepoPath, Revision, Timestamp, TreeId};
+use crate::model::{Connection, DeploymentRef, Name, Phase, RepoPath, Revision, Timestamp, TreeId};
 use crate::observe::files;
+
+/// Hosts whose files become one pack, when there are more of them than this.
+const PART: usize = 2_500;
 
 impl Ledger {
     /// Writes changed files in one commit onto `branch`; `None` when nothing differs from what is
@@ -30,8 +40,8 @@ impl Ledger {
                 self.absorb(repository, head, now)?;
             }
             let objects = repository.begin();
-            let Some(tree) = self.write(objects.repository())? else {
-                self.dirty.clear();
+            let Some(tree) = self.write(repository, objects.repository())? else {
+                self.written();
                 return Ok(None);
             };
             let new = self.commit(objects.repository(), tree, now)?;
@@ -40,7 +50,7 @@ impl Ledger {
             match fleet.publish(&[update]) {
                 Ok(()) => {
                     (self.head, self.tree) = (Some(new), Some(tree));
-                    self.dirty.clear();
+                    self.written();
                     return Ok(Some(new));
                 }
                 Err(GitError::Conflict { .. }) if tries < self.tries => {
@@ -53,48 +63,77 @@ impl Ledger {
     }
 
     /// The branch's tree with what is dirty; `None` when that is the tree that it has.
-    fn write(&self, repository: &Repository) -> Result<Option<TreeId>, GitError> {
+    /// Joins `objects` what is not written as a pack of its own.
+    fn write(
+        &self,
+        repository: &Repository,
+        objects: &Repository,
+    ) -> Result<Option<TreeId>, GitError> {
         if self.dirty.is_empty() {
             return Ok(None);
         }
-        let mut edit = TreeEdit::new(repository, self.tree);
-        let contents = self.dirty.iter().map(|(path, item)| (path, item, self.content(path, item)));
-        let contents: Vec<_> = contents.collect();
-        for (path, _, _) in contents.iter().filter(|(_, _, content)| content.is_none()) {
-            edit.remove(path)?;
+        let base = self.without_leftovers(repository)?;
+        let mut edit = TreeEdit::new(objects, base);
+        let hosts = self.dirty_hosts();
+        let mut inner = Vec::new();
+        for (folder, tree) in self.folders((repository, objects), base, &hosts, &mut inner)? {
+            edit.put_tree(&folder, tree)?;
         }
-        for (path, item, content) in &contents {
-            let Some(content) = content else { continue };
-            match item {
-                Item::Assignment(assignment) => {
-                    let sibling = Sibling::of(&assignment.deployment);
-                    edit.put_sibling(path, content, sibling)?;
-                }
-                Item::Host(_) => edit.put_sibling(path, content, Sibling::of(&"host"))?,
-                Item::Fleet | Item::Diagnostics => edit.put(path, content)?,
+        for (host, entry) in inner {
+            entry.write(host, None, &mut edit)?;
+        }
+        for (_, entry) in hosts.iter().filter(|(_, entry)| entry.dirty) {
+            if let Some(path) = files::host_path(&entry.folder) {
+                edit.put_sibling(&path, &files::write(&entry.status), Sibling::of(&"host"))?;
             }
+        }
+        if let Some(fleet) = self.fleet().filter(|_| self.dirty.fleet) {
+            edit.put(&files::fleet_path(), &files::write(&fleet))?;
+        }
+        if let Some(diagnostics) = self.diagnostics.as_ref().filter(|_| self.dirty.diagnostics) {
+            edit.put(&files::diagnostics_path(), &files::write(diagnostics))?;
         }
         let tree = edit.write()?;
         Ok((Some(tree) != self.tree).then_some(tree))
     }
 
-    /// What is to be at `path`; `None` for nothing. An item that lies elsewhere by now leaves nothing.
-    pub(super) fn content(&self, path: &RepoPath, item: &Item) -> Option<Vec<u8>> {
-        match item {
-            Item::Fleet => self.fleet().map(|fleet| files::write(&fleet)),
-            Item::Diagnostics => self.diagnostics.as_ref().map(files::write),
-            Item::Host(host) => {
-                let entry = self.hosts.get(host)?;
-                let here = files::host_path(&entry.folder)? == *path;
-                here.then(|| files::write(&entry.status))
-            }
-            Item::Assignment(assignment) => {
-                let entry = self.hosts.get(&assignment.host)?;
-                let here = files::assignment_path(&entry.folder, &assignment.deployment)? == *path;
-                let status = entry.assignments.get(&assignment.deployment)?;
-                here.then(|| files::write(status))
-            }
+    /// The branch's tree without files that lie where nothing belongs; should something belong there
+    /// after all, it is dirty, and written afterwards.
+    fn without_leftovers(&self, repository: &Repository) -> Result<Option<TreeId>, GitError> {
+        if self.dirty.leftovers.is_empty() {
+            return Ok(self.tree);
         }
+        let mut edit = TreeEdit::new(repository, self.tree);
+        for path in self.dirty.leftovers.keys() {
+            edit.remove(path)?;
+        }
+        edit.write().map(Some)
+    }
+
+    /// The new folders of hosts with dirty assignments. A host whose folder lies in that of another one
+    /// is left to `inner`.
+    fn folders<'a>(
+        &'a self,
+        (repository, objects): (&Repository, &Repository),
+        base: Option<TreeId>,
+        hosts: &[(&'a Name, &'a HostEntry)],
+        inner: &mut Vec<(&'a Name, &'a HostEntry)>,
+    ) -> Result<Vec<(RepoPath, TreeId)>, GitError> {
+        let mut known = Folders { repository, base, below: BTreeMap::new() };
+        let mut work = Vec::new();
+        let mut outer: Option<&RepoPath> = None;
+        for (host, entry) in hosts.iter().filter(|(_, entry)| entry.has_dirty_assignments()) {
+            if outer.is_some_and(|outer| entry.folder.strip_prefix(outer.as_str()).is_some()) {
+                inner.push((host, entry));
+                continue;
+            }
+            outer = Some(&entry.folder);
+            work.push(Work { host, entry, before: known.tree(&entry.folder)? });
+        }
+        if work.len() <= PART {
+            return work.iter().map(|work| work.write(objects)).collect();
+        }
+        in_parts(repository, &work)
     }
 
     fn commit(
@@ -122,19 +161,22 @@ impl Ledger {
     fn subject(&self) -> String {
         let mut phases = BTreeMap::<Phase, usize>::new();
         let mut hosts = BTreeMap::<Connection, usize>::new();
-        for item in self.dirty.values() {
-            match item {
-                Item::Assignment(assignment) => {
-                    let phase = self.assignment(assignment).map_or(Phase::Removed, |s| s.phase);
-                    *phases.entry(phase).or_default() += 1;
-                }
-                Item::Host(host) => {
-                    if let Some(status) = self.host(host) {
-                        *hosts.entry(status.connection).or_default() += 1;
-                    }
-                }
-                Item::Fleet | Item::Diagnostics => {}
+        for (_, entry) in self.dirty_hosts() {
+            let changed = entry.assignments.values().filter(|record| record.dirty);
+            let gone = entry.gone.iter().map(|_| Phase::Removed);
+            for phase in changed.map(super::Record::phase).chain(gone) {
+                *phases.entry(phase).or_default() += 1;
             }
+            if entry.dirty {
+                *hosts.entry(entry.status.connection).or_default() += 1;
+            }
+        }
+        let lost = self.dirty.leftovers.values().filter(
+            |item| matches!(item, Item::Assignment(assignment) if self.record(assignment).is_none()),
+        );
+        match lost.count() {
+            0 => {}
+            count => *phases.entry(Phase::Removed).or_default() += count,
         }
         let list = |parts: Vec<(usize, String)>, noun: &str| {
             let parts: Vec<_> =
@@ -151,5 +193,108 @@ impl Ledger {
             Some(fleet) => format!("source {}", fleet.source.short()),
             None => "nothing is known".to_owned(),
         }
+    }
+}
+
+/// A host's folder that is to be written.
+struct Work<'a> {
+    host: &'a Name,
+    entry: &'a HostEntry,
+    /// What the branch has there.
+    before: Option<TreeId>,
+}
+
+impl Work<'_> {
+    fn write(&self, repository: &Repository) -> Result<(RepoPath, TreeId), GitError> {
+        let mut edit = TreeEdit::new(repository, self.before);
+        self.entry.write(self.host, Some(&self.entry.folder), &mut edit)?;
+        Ok((self.entry.folder.clone(), edit.write()?))
+    }
+}
+
+/// Writes many folders, each part of them as a pack of its own.
+fn in_parts(
+    repository: &Repository,
+    work: &[Work<'_>],
+) -> Result<Vec<(RepoPath, TreeId)>, GitError> {
+    let parts = Mutex::new(work.chunks(PART));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let one_thread = || -> Result<Vec<_>, GitError> {
+        let mut written = Vec::new();
+        loop {
+            let next = parts.lock().expect("because no thread panics here").next();
+            let Some(part) = next else { return Ok(written) };
+            let objects: Objects = repository.begin();
+            for work in part {
+                written.push(work.write(objects.repository())?);
+            }
+            objects.finish()?;
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(one_thread)).collect();
+        let mut written = Vec::with_capacity(work.len());
+        for thread in threads {
+            written.extend(thread.join().expect("because writing does not panic")?);
+        }
+        Ok(written)
+    })
+}
+
+impl HostEntry {
+    fn has_dirty_assignments(&self) -> bool {
+        !self.gone.is_empty() || self.assignments.values().any(|record| record.dirty)
+    }
+
+    /// Puts the dirty assignments into a tree that begins at `root`.
+    fn write(
+        &self,
+        host: &Name,
+        root: Option<&RepoPath>,
+        edit: &mut TreeEdit<'_>,
+    ) -> Result<(), GitError> {
+        let place = |deployment: &DeploymentRef| {
+            let path = files::assignment_path(&self.folder, deployment)?;
+            match root {
+                Some(root) => RepoPath::new(path.strip_prefix(root.as_str())?).ok(),
+                None => Some(path),
+            }
+        };
+        for path in self.gone.iter().filter_map(place) {
+            edit.remove(&path)?;
+        }
+        for (deployment, record) in self.assignments.iter().filter(|(_, record)| record.dirty) {
+            if let Some(path) = place(deployment) {
+                let content = files::write_assignment(&record.status(deployment.on(host)));
+                edit.put_sibling(&path, &content, Sibling::of(deployment))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which trees hosts have on the branch; each folder of hosts is read once.
+struct Folders<'a> {
+    repository: &'a Repository,
+    base: Option<TreeId>,
+    /// The trees in a folder, by name.
+    below: BTreeMap<RepoPath, BTreeMap<String, TreeId>>,
+}
+
+impl Folders<'_> {
+    fn tree(&mut self, path: &RepoPath) -> Result<Option<TreeId>, GitError> {
+        let Some((parent, name)) = path.as_str().rsplit_once('/') else {
+            let Some(base) = self.base else { return Ok(None) };
+            let found = self.repository.entry(base, path)?;
+            return Ok(found.filter(|entry| entry.kind == EntryKind::Tree).map(|entry| entry.id));
+        };
+        let parent = RepoPath::new(parent).expect("because a part of a path is a path");
+        if !self.below.contains_key(&parent) {
+            let tree = self.tree(&parent)?;
+            let entries = tree.map(|tree| self.repository.entries(tree)).transpose()?;
+            let trees = entries.into_iter().flatten().filter(|e| e.kind == EntryKind::Tree);
+            self.below.insert(parent.clone(), trees.map(|e| (e.name, e.id)).collect());
+        }
+        Ok(self.below.get(&parent).and_then(|trees| trees.get(name)).copied())
     }
 }

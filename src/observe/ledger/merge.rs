@@ -4,14 +4,16 @@
 //! the newer report. A host that this process hears is Online, whatever another one says that does
 //! not hear it.
 
-use super::{Item, Ledger, millis};
+use super::dirty::Item;
+use super::load::File;
+use super::{Ledger, millis};
 use crate::git::{GitError, Repository};
 use crate::model::{
-    AssignmentRef, AssignmentStatus, Connection, DeploymentRef, DiagnosticsFile, FleetStatus,
-    HostStatus, Name, RepoPath, Revision, Timestamp,
+    AssignmentRef, AssignmentStatus, Connection, DeploymentRef, FleetStatus, HostStatus, Name,
+    RepoPath, Revision, Timestamp,
 };
-use crate::observe::files;
-use crate::observe::fold::{ASSIGNMENT_KIND, HOST_OFFLINE};
+use crate::observe::files::{self, Names};
+use crate::observe::fold::HOST_OFFLINE;
 
 /// How far the patience with a host grows that only other controllers hear.
 const MOST_PATIENCE: u32 = 64;
@@ -48,30 +50,19 @@ impl Ledger {
             }
         }
         // Its counts are made anew from all statuses, whoever wrote them.
-        self.dirty.insert(files::fleet_path(), Item::Fleet);
+        self.dirty.fleet = true;
         (self.head, self.tree) = (head, tree);
         Ok(())
     }
 
-    fn touch_everything(&mut self) {
-        for host in self.hosts.keys().cloned().collect::<Vec<_>>() {
-            self.touch_host(&host);
-            self.of_host(&host).iter().for_each(|assignment| self.touch(assignment));
-        }
-        self.dirty.insert(files::fleet_path(), Item::Fleet);
-        self.dirty.insert(files::diagnostics_path(), Item::Diagnostics);
-    }
-
     /// Another controller saw the assignment go. It comes back if [`Ledger::reconciled`] still wants it.
     fn accept_removal(&mut self, path: &RepoPath) {
-        if self.dirty.contains_key(path) {
-            return;
-        }
         let Some(assignment) = assignment_at(path) else { return };
         let folder = self.hosts.get(&assignment.host).map(|entry| &entry.folder);
         let place =
             folder.and_then(|folder| files::assignment_path(folder, &assignment.deployment));
-        if place.as_ref() == Some(path) {
+        if place.as_ref() == Some(path) && !self.is_touched(&assignment) {
+            self.unsettled.hosts.insert(assignment.host.clone());
             self.forget(&assignment);
         }
     }
@@ -83,76 +74,71 @@ impl Ledger {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<(), GitError> {
-        match files::kind(bytes) {
-            Some(files::FLEET_KIND) => {
-                let Ok(theirs) = files::read::<FleetStatus>(bytes) else { return Ok(()) };
-                self.merge_fleet(repository, path, theirs)
-            }
-            Some(files::DIAGNOSTICS_KIND) => {
-                let Ok(theirs) = files::read::<DiagnosticsFile>(bytes) else { return Ok(()) };
+        match File::read(path, bytes, &mut Names::default()) {
+            Some(File::Fleet(theirs)) => self.merge_fleet(repository, theirs),
+            Some(File::Diagnostics(theirs)) => {
                 let ours = self.diagnostics.as_ref().map(|ours| ours.source);
-                if is_later(repository, ours, theirs.source)? {
+                let takes_theirs = is_later(repository, ours, theirs.source)?;
+                self.dirty.diagnostics = !takes_theirs;
+                if takes_theirs {
                     self.diagnostics = Some(theirs);
-                    self.dirty.remove(path);
-                } else {
-                    self.dirty.insert(path.clone(), Item::Diagnostics);
                 }
                 Ok(())
             }
-            Some(files::HOST_KIND) => {
-                if let Ok(theirs) = files::read::<HostStatus>(bytes) {
-                    self.merge_host(path, bytes, theirs, now);
-                }
+            Some(File::Host(folder, theirs)) => {
+                self.merge_host(path, folder, theirs, now);
                 Ok(())
             }
-            Some(ASSIGNMENT_KIND) => {
-                let Ok(theirs) = files::read::<AssignmentStatus>(bytes) else { return Ok(()) };
-                self.merge_assignment(repository, path, bytes, theirs, now)
+            Some(File::Assignment(folder, theirs)) => {
+                self.merge_assignment(repository, path, folder, theirs, now)
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
     fn merge_fleet(
         &mut self,
         repository: &Repository,
-        path: &RepoPath,
         theirs: FleetStatus,
     ) -> Result<(), GitError> {
         let ours = self.fleet.as_ref().map(|ours| ours.source);
-        let decided = ours == Some(theirs.source) && self.dirty.contains_key(path);
+        let decided = ours == Some(theirs.source) && self.dirty.fleet;
         if !decided && is_later(repository, ours, theirs.source)? {
             self.fleet = Some(theirs);
         }
         Ok(())
     }
 
-    fn merge_host(&mut self, path: &RepoPath, bytes: &[u8], theirs: HostStatus, now: Timestamp) {
+    fn merge_host(
+        &mut self,
+        path: &RepoPath,
+        folder: RepoPath,
+        theirs: HostStatus,
+        now: Timestamp,
+    ) {
         let name = theirs.host.clone();
         let hears = self.hears(&name, now);
-        let dirty = self.dirty.contains_key(path);
         let Some(entry) = self.hosts.get_mut(&name) else {
-            if !dirty {
-                self.take(path, bytes);
+            if !self.dirty.leftovers.contains_key(path) {
+                self.unsettled.hosts.insert(name);
+                self.take(path, File::Host(folder, theirs));
             }
             return;
         };
-        if files::host_path(&entry.folder).as_ref() != Some(path) {
+        if entry.folder != folder {
             return;
         }
         let ours = &mut entry.status;
-        let ours_counts =
-            hears || (dirty && ours.sequence >= theirs.sequence && ours.since >= theirs.since);
+        let ours_counts = hears
+            || (entry.dirty && ours.sequence >= theirs.sequence && ours.since >= theirs.since);
+        let sequence = ours.sequence.max(theirs.sequence);
         if ours_counts {
             let same = ours.connection == theirs.connection
                 && ours.agent == theirs.agent
                 && ours.message == theirs.message;
-            ours.sequence = ours.sequence.max(theirs.sequence);
-            if same {
-                self.dirty.remove(path);
-            } else {
-                self.dirty.insert(path.clone(), Item::Host(name));
-            }
+            ours.sequence = sequence;
+            entry.dirty = !same;
+            self.dirty.hosts.insert(name);
             return;
         }
         if theirs.connection == Connection::Online {
@@ -161,43 +147,47 @@ impl Ledger {
             let times = entry.waiting.1.saturating_mul(if lost { 2 } else { 1 });
             entry.waiting = (now, times.min(MOST_PATIENCE));
         }
-        let sequence = ours.sequence.max(theirs.sequence);
+        entry.dirty = false;
+        self.unsettled.hosts.insert(name);
         self.store_host(HostStatus { sequence, ..theirs });
-        self.dirty.remove(path);
     }
 
     fn merge_assignment(
         &mut self,
         repository: &Repository,
         path: &RepoPath,
-        bytes: &[u8],
+        folder: RepoPath,
         theirs: AssignmentStatus,
         now: Timestamp,
     ) -> Result<(), GitError> {
         let assignment = theirs.assignment.clone();
-        let known = self.hosts.get(&assignment.host).map(|entry| entry.folder.clone());
-        let misplaced = known.is_some() && known != files::folder_of_assignment(path, &assignment);
-        if misplaced {
+        let known = self.hosts.get(&assignment.host).map(|entry| &entry.folder);
+        if known.is_some_and(|known| *known != folder) {
             return Ok(());
         }
+        let (is_known, left) = (known.is_some(), self.dirty.leftovers.contains_key(path));
         let takes_theirs = match self.assignment(&assignment) {
             Some(ours) => {
                 let heard = self.hears(&assignment.host, now);
-                is_better(repository, ours, &theirs, heard)?
+                is_better(repository, &ours, &theirs, heard)?
             }
-            None if !self.dirty.contains_key(path) => true,
+            None if !left && !self.is_touched(&assignment) => true,
             // It goes, as far as this process knows. Unless the other one knows of a newer commit.
             None => {
-                known.is_some()
+                is_known
                     && theirs.desired.tree.is_some()
                     && is_later(repository, self.rendered(), theirs.desired.rendered)?
             }
         };
         if takes_theirs {
-            self.dirty.remove(path);
-            self.take(path, bytes);
+            self.unsettled.hosts.insert(assignment.host.clone());
+            self.dirty.leftovers.remove(path);
+            self.take(path, File::Assignment(folder, theirs));
+            self.settle(&assignment);
+        } else if is_known {
+            self.touch(&assignment);
         } else {
-            self.dirty.insert(path.clone(), Item::Assignment(assignment));
+            self.dirty.leftovers.insert(path.clone(), Item::Assignment(assignment));
         }
         Ok(())
     }

@@ -7,25 +7,30 @@
 //! ```
 //!
 //! Everything but `load` and `flush` is pure over `&mut self`; time is an argument. Work is
-//! proportional to what an event touches: statuses are kept by host, deadlines in an index, and a
-//! set of dirty paths is all that a flush looks at.
+//! proportional to what an event touches: statuses are kept by host, hosts in indexes of what is due,
+//! and what is dirty is all that a flush looks at. Half a million statuses are kept small ([`record`]).
 
+mod describe;
+mod dirty;
 mod flush;
+mod load;
 mod merge;
 mod reconcile;
+mod record;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::files;
-use crate::git::{GitError, Repository};
 use crate::model::{
     API_VERSION, AssignmentRef, AssignmentStatus, Connection, DeploymentRef, DiagnosticsFile,
     FleetStatus, HostStatus, Limits, Name, Phase, RepoPath, Revision, Timestamp, TreeId,
 };
 
-pub use reconcile::{Goal, HostGoal};
+use dirty::Dirty;
+pub use reconcile::{Changed, Goal};
+use record::{Causes, Record};
 
 /// Intervals of silence after which a host is Offline.
 const PATIENCE: u32 = 3;
@@ -47,13 +52,25 @@ pub struct Ledger {
     hosts: BTreeMap<Name, HostEntry>,
     fleet: Option<FleetStatus>,
     diagnostics: Option<DiagnosticsFile>,
-    /// Exact, and kept so by every change of a status.
+    /// How many assignments there are, by phase; exact, and kept so by every change of a status.
     phases: BTreeMap<Phase, u64>,
-    deadlines: BTreeSet<(Timestamp, AssignmentRef)>,
+    causes: Causes,
+    /// Hosts, by the earliest time at which one of their assignments may have waited too long.
+    deadlines: BTreeSet<(Timestamp, Name)>,
     silences: BTreeSet<(Timestamp, Name)>,
     /// Rendered revisions known to be issued, with their generation where that is known.
     issued: BTreeMap<Revision, Option<u64>>,
-    dirty: BTreeMap<RepoPath, Item>,
+    dirty: Dirty,
+    unsettled: Unsettled,
+}
+
+/// What the next [`Ledger::reconciled`] compares, whatever it is told: nobody knows whether it is as
+/// it should be.
+#[derive(Debug, Default)]
+struct Unsettled {
+    all: bool,
+    /// Another controller had a say in these.
+    hosts: BTreeSet<Name>,
 }
 
 /// One host, with what is assigned to it.
@@ -61,7 +78,11 @@ pub struct Ledger {
 struct HostEntry {
     folder: RepoPath,
     status: HostStatus,
-    assignments: BTreeMap<DeploymentRef, AssignmentStatus>,
+    assignments: BTreeMap<DeploymentRef, Record>,
+    /// Its own file is to be written.
+    dirty: bool,
+    /// Deployments without a status any more, whose files are to be removed.
+    gone: BTreeSet<DeploymentRef>,
     /// When this process heard it last, and its interval.
     heard: Option<(Timestamp, Duration)>,
     /// Whether this process has heard all of its state.
@@ -71,38 +92,11 @@ struct HostEntry {
     waiting: (Timestamp, u32),
     /// Its entry in the index of silences.
     due: Option<Timestamp>,
-}
-
-/// What a path on the status branch belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Item {
-    Fleet,
-    Diagnostics,
-    Host(Name),
-    Assignment(AssignmentRef),
+    /// Its entry in the index of deadlines: none of its assignments has an earlier one.
+    deadline: Option<Timestamp>,
 }
 
 impl Ledger {
-    /// Reads the status branch at `head`. Files that titan did not write are left alone.
-    ///
-    /// # Errors
-    /// When objects cannot be read.
-    pub fn load(
-        repository: &Repository,
-        head: Option<Revision>,
-        limits: &Limits,
-        now: Timestamp,
-    ) -> Result<Self, GitError> {
-        let mut ledger = Self::empty(limits, now);
-        let Some(head) = head else { return Ok(ledger) };
-        let tree = repository.commit(head)?.tree;
-        for (path, entry) in repository.walk(tree)? {
-            ledger.take(&path, &repository.blob(entry.id)?);
-        }
-        (ledger.head, ledger.tree) = (Some(head), Some(tree));
-        Ok(ledger)
-    }
-
     /// No status at all: the branch does not exist.
     #[must_use]
     pub fn empty(limits: &Limits, now: Timestamp) -> Self {
@@ -116,10 +110,12 @@ impl Ledger {
             fleet: None,
             diagnostics: None,
             phases: BTreeMap::new(),
+            causes: Causes::default(),
             deadlines: BTreeSet::new(),
             silences: BTreeSet::new(),
             issued: BTreeMap::new(),
-            dirty: BTreeMap::new(),
+            dirty: Dirty::default(),
+            unsettled: Unsettled { all: true, hosts: BTreeSet::new() },
         }
     }
 
@@ -132,10 +128,9 @@ impl Ledger {
     /// `fleet.yaml` as it would be written now, with exact counts.
     #[must_use]
     pub fn fleet(&self) -> Option<FleetStatus> {
-        let count = |entry: &HostEntry| entry.assignments.len() as u64;
         self.fleet.clone().map(|fleet| FleetStatus {
             hosts: self.hosts.len() as u64,
-            assignments: self.hosts.values().map(count).sum(),
+            assignments: self.phases.values().sum(),
             phases: self.phases.clone(),
             ..fleet
         })
@@ -147,58 +142,19 @@ impl Ledger {
     }
 
     #[must_use]
-    pub fn assignment(&self, assignment: &AssignmentRef) -> Option<&AssignmentStatus> {
+    pub fn assignment(&self, assignment: &AssignmentRef) -> Option<AssignmentStatus> {
+        let record = self.record(assignment)?;
+        Some(record.status(assignment.clone()))
+    }
+
+    /// What was taken over may not be what the ledger was told to follow: the next
+    /// [`Ledger::reconciled`] compares everything, whatever it is told.
+    pub fn distrust(&mut self) {
+        self.unsettled.all = true;
+    }
+
+    fn record(&self, assignment: &AssignmentRef) -> Option<&Record> {
         self.hosts.get(&assignment.host)?.assignments.get(&assignment.deployment)
-    }
-
-    /// Whether a flush may have something to write.
-    #[must_use]
-    pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
-    }
-
-    /// Takes over one file of the branch, as it is.
-    fn take(&mut self, path: &RepoPath, bytes: &[u8]) {
-        match files::kind(bytes) {
-            Some(files::FLEET_KIND) if *path == files::fleet_path() => {
-                self.fleet = files::read(bytes).ok();
-            }
-            Some(files::DIAGNOSTICS_KIND) if *path == files::diagnostics_path() => {
-                self.diagnostics = files::read(bytes).ok();
-            }
-            Some(files::HOST_KIND) => {
-                let Ok(status) = files::read::<HostStatus>(bytes) else { return };
-                let Some(folder) = files::folder_of_host(path, &status.host) else { return };
-                let name = status.host.clone();
-                if self.entry_in(&name, &folder, path, &Item::Host(name.clone())) {
-                    self.store_host(status);
-                }
-            }
-            Some(super::fold::ASSIGNMENT_KIND) => {
-                let Ok(status) = files::read::<AssignmentStatus>(bytes) else { return };
-                let Some(folder) = files::folder_of_assignment(path, &status.assignment) else {
-                    return;
-                };
-                let item = Item::Assignment(status.assignment.clone());
-                if self.entry_in(&status.assignment.host.clone(), &folder, path, &item) {
-                    self.store(status);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Makes sure that the host has an entry, and says whether it lies in `folder`. A file in another
-    /// folder is a leftover: it will go.
-    fn entry_in(&mut self, host: &Name, folder: &RepoPath, path: &RepoPath, item: &Item) -> bool {
-        let started = self.started;
-        let entry = self.hosts.entry(host.clone());
-        let entry = entry.or_insert_with(|| HostEntry::new(host, folder.clone(), started));
-        let here = entry.folder == *folder;
-        if !here {
-            self.dirty.insert(path.clone(), item.clone());
-        }
-        here
     }
 
     /// Keeps a host's status; nothing becomes dirty.
@@ -214,57 +170,59 @@ impl Ledger {
         self.forget(&status.assignment);
         let Some(entry) = self.hosts.get_mut(&status.assignment.host) else { return };
         *self.phases.entry(status.phase).or_default() += 1;
-        if status.phase.is_waiting() {
-            let due = later(status.since, self.deadline);
-            self.deadlines.insert((due, status.assignment.clone()));
+        let AssignmentRef { deployment, host } = status.assignment.clone();
+        let due = status.phase.is_waiting().then(|| later(status.since, self.deadline));
+        entry.gone.remove(&deployment);
+        entry.assignments.insert(deployment, Record::new(status, &mut self.causes));
+        if let Some(due) = due.filter(|due| entry.deadline.is_none_or(|known| *due < known)) {
+            self.set_due(&host, Some(due));
         }
-        entry.assignments.insert(status.assignment.deployment.clone(), status);
     }
 
     /// Forgets an assignment's status; nothing becomes dirty.
     fn forget(&mut self, assignment: &AssignmentRef) {
         let Some(entry) = self.hosts.get_mut(&assignment.host) else { return };
-        let Some(status) = entry.assignments.remove(&assignment.deployment) else { return };
-        if let Some(count) = self.phases.get_mut(&status.phase) {
+        let Some(record) = entry.assignments.remove(&assignment.deployment) else { return };
+        if let Some(count) = self.phases.get_mut(&record.phase()) {
             *count -= 1;
             if *count == 0 {
-                self.phases.remove(&status.phase);
+                self.phases.remove(&record.phase());
             }
         }
-        self.deadlines.remove(&(later(status.since, self.deadline), assignment.clone()));
     }
 
     /// Changes an assignment's status; `Removed` makes it go.
     fn put(&mut self, status: AssignmentStatus) {
-        self.touch(&status.assignment);
+        let assignment = status.assignment.clone();
         if status.phase == Phase::Removed {
-            self.forget(&status.assignment);
+            self.remove(&assignment);
         } else {
             self.store(status);
+            self.touch(&assignment);
         }
     }
 
     /// Makes an assignment's status go.
     fn remove(&mut self, assignment: &AssignmentRef) {
-        self.touch(assignment);
         self.forget(assignment);
+        self.touch(assignment);
     }
 
-    /// The assignment's file is to be written, or removed.
-    fn touch(&mut self, assignment: &AssignmentRef) {
-        let Some(entry) = self.hosts.get(&assignment.host) else { return };
-        if let Some(path) = files::assignment_path(&entry.folder, &assignment.deployment) {
-            self.dirty.insert(path, Item::Assignment(assignment.clone()));
-            self.dirty.insert(files::fleet_path(), Item::Fleet);
+    /// Puts the host into the index of deadlines, where it is due then.
+    fn set_due(&mut self, host: &Name, due: Option<Timestamp>) {
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        if let Some(before) = std::mem::replace(&mut entry.deadline, due) {
+            self.deadlines.remove(&(before, host.clone()));
         }
+        self.deadlines.extend(due.map(|due| (due, host.clone())));
     }
 
-    /// The host's file is to be written, or removed.
-    fn touch_host(&mut self, host: &Name) {
+    /// The same, by the assignments that it has now.
+    fn find_due(&mut self, host: &Name) {
         let Some(entry) = self.hosts.get(host) else { return };
-        if let Some(path) = files::host_path(&entry.folder) {
-            self.dirty.insert(path, Item::Host(host.clone()));
-        }
+        let waiting = entry.assignments.values().filter(|record| record.phase().is_waiting());
+        let due = waiting.map(|record| later(record.since(), self.deadline)).min();
+        self.set_due(host, due);
     }
 
     /// Puts the host into the index of silences, where it is due by now.
@@ -304,10 +262,13 @@ impl HostEntry {
                 message: None,
             },
             assignments: BTreeMap::new(),
+            dirty: false,
+            gone: BTreeSet::new(),
             heard: None,
             full: false,
             waiting: (since, 1),
             due: None,
+            deadline: None,
         }
     }
 }

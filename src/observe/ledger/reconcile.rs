@@ -1,13 +1,12 @@
 //! What is to run where has been rendered: statuses of what changed start anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{HostEntry, ISSUED, Item, Ledger, millis};
+use super::{HostEntry, ISSUED, Ledger, millis};
 use crate::model::{
-    API_VERSION, AssignmentRef, Connection, Diagnostic, DiagnosticsFile, Fleet, FleetStatus,
-    Limits, Name, Phase, RepoPath, Revision, Runtime, Timestamp, TreeId,
+    AssignmentRef, Connection, DeploymentRef, Diagnostic, Fleet, Limits, Name, Pairs, RepoPath,
+    Revision, Runtime, Timestamp, Trees,
 };
-use crate::observe::files;
 use crate::observe::fold::{self, Delivery, Origin};
 
 /// What the rendered branch holds at its head, and how it came there.
@@ -17,10 +16,15 @@ pub struct Goal<'a> {
     pub source: Revision,
     /// The head of the rendered branch, and its `Titan-Generation`.
     pub rendered: Option<(Revision, u64)>,
-    /// Every host that has a folder on the rendered branch.
-    pub hosts: &'a BTreeMap<Name, HostGoal>,
+    /// What people want of the hosts.
+    pub fleet: &'a Fleet,
+    /// Every host that has a folder on the rendered branch, and where that is.
+    pub folders: &'a BTreeMap<Name, RepoPath>,
     /// The tree id of every assignment on the rendered branch.
-    pub trees: &'a BTreeMap<AssignmentRef, TreeId>,
+    pub trees: &'a Trees,
+    /// All that may differ from what the ledger was told last; `None`: nobody knows, everything is
+    /// compared. After a restart or a failure the ledger does so by itself.
+    pub changed: Option<&'a Changed>,
     /// Which commit changed an assignment last, for those that changed since
     /// [`Ledger::rendered`] (see [`crate::observe::origins`]).
     pub origins: &'a BTreeMap<AssignmentRef, Origin>,
@@ -32,30 +36,39 @@ pub struct Goal<'a> {
     pub unplaced: &'a BTreeMap<String, String>,
     /// What is wrong at `source`.
     pub diagnostics: &'a [Diagnostic],
+    /// Not all assignments have been tried yet, since this process began: what is not in `held` and
+    /// `diagnostics` may be held all the same. See `describe`.
+    pub unchecked: bool,
     pub limits: &'a Limits,
+}
+
+/// What may differ from one pass to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Hosts that are new, gone, moved, or of another kind; all their assignments are compared.
+    pub hosts: BTreeSet<Name>,
+    /// Assignments that are new or gone, or whose tree is another one.
+    pub pairs: Pairs,
 }
 
 /// A host as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostGoal {
+struct HostGoal {
     /// Its folder on the rendered and status branches.
-    pub folder: RepoPath,
+    folder: RepoPath,
     /// `None` when its file cannot be read: it stays what it was.
-    pub delivery: Option<Delivery>,
+    delivery: Option<Delivery>,
 }
 
-impl HostGoal {
-    /// All hosts that have a folder on the rendered branch, by what `fleet` says of them.
-    #[must_use]
-    pub fn all(fleet: &Fleet, folders: &BTreeMap<Name, RepoPath>) -> BTreeMap<Name, Self> {
-        let delivery = |host: &Name| match fleet.hosts.get(host)?.spec.runtime {
-            Runtime::External => Some(Delivery::External),
-            _ => Some(Delivery::Agent),
-        };
-        let goal = |(host, folder): (&Name, &RepoPath)| {
-            (host.clone(), Self { folder: folder.clone(), delivery: delivery(host) })
-        };
-        folders.iter().map(goal).collect()
+impl Goal<'_> {
+    /// `None`: there is no such host any more.
+    fn host(&self, host: &Name) -> Option<HostGoal> {
+        let folder = self.folders.get(host)?.clone();
+        let delivery = self.fleet.hosts.get(host).map(|host| match host.spec.runtime {
+            Runtime::External => Delivery::External,
+            Runtime::Kubernetes | Runtime::Docker | Runtime::Directory => Delivery::Agent,
+        });
+        Some(HostGoal { folder, delivery })
     }
 }
 
@@ -67,14 +80,41 @@ impl Ledger {
         if let Some((revision, generation)) = goal.rendered {
             self.know(revision, Some(generation));
         }
-        self.place_hosts(goal, now);
-        for (assignment, tree) in goal.trees {
-            self.want(assignment, Some(*tree), goal, now);
-        }
-        for assignment in self.surplus(goal) {
-            self.want(&assignment, None, goal, now);
+        let unsettled = std::mem::take(&mut self.unsettled);
+        match goal.changed.filter(|_| !unsettled.all) {
+            Some(changed) => {
+                for host in changed.hosts.iter().chain(&unsettled.hosts) {
+                    self.compare(host, goal, now);
+                }
+                for (deployment, host) in changed.pairs.iter() {
+                    self.want(deployment, host, goal, now);
+                }
+            }
+            None => {
+                let hosts: BTreeSet<_> = self.hosts.keys().chain(goal.folders.keys()).collect();
+                for host in hosts.into_iter().cloned().collect::<Vec<_>>() {
+                    self.compare(&host, goal, now);
+                }
+            }
         }
         self.describe(goal);
+    }
+
+    /// One host, with all that it has and is to have.
+    fn compare(&mut self, host: &Name, goal: &Goal<'_>, now: Timestamp) {
+        match goal.host(host) {
+            Some(wanted) => self.place(host, wanted, now),
+            None => return self.drop_host(host),
+        }
+        for deployment in goal.trees.of(host).keys() {
+            self.want(deployment, host, goal, now);
+        }
+        let Some(entry) = self.hosts.get(host) else { return };
+        let wanted = goal.trees.of(host);
+        let surplus = entry.assignments.keys().filter(|id| !wanted.contains_key(id));
+        for deployment in surplus.cloned().collect::<Vec<_>>() {
+            self.want(&deployment, host, goal, now);
+        }
     }
 
     /// Remembers that a rendered revision was issued.
@@ -92,38 +132,30 @@ impl Ledger {
             return;
         }
         self.deadline = deadline;
-        self.deadlines.clear();
-        let statuses = self.hosts.values().flat_map(|entry| entry.assignments.values());
-        let waiting = statuses.filter(|status| status.phase.is_waiting());
-        self.deadlines =
-            waiting.map(|s| (super::later(s.since, deadline), s.assignment.clone())).collect();
+        for host in self.hosts.keys().cloned().collect::<Vec<_>>() {
+            self.find_due(&host);
+        }
     }
 
-    /// New hosts come, lost ones go with all that they had, moved ones keep their status.
-    fn place_hosts(&mut self, goal: &Goal<'_>, now: Timestamp) {
-        let gone = self.hosts.keys().filter(|host| !goal.hosts.contains_key(*host));
-        for host in gone.cloned().collect::<Vec<_>>() {
-            self.drop_host(&host);
-        }
-        for (host, wanted) in goal.hosts {
-            match self.hosts.get(host) {
-                None => {
-                    let entry = HostEntry::new(host, wanted.folder.clone(), now);
-                    self.hosts.insert(host.clone(), entry);
-                    self.touch_host(host);
-                    self.dirty.insert(files::fleet_path(), Item::Fleet);
-                }
-                Some(entry) if entry.folder != wanted.folder => {
-                    self.touch_all(host);
-                    if let Some(entry) = self.hosts.get_mut(host) {
-                        entry.folder = wanted.folder.clone();
-                    }
-                    self.touch_all(host);
-                }
-                Some(_) => {}
+    /// A new host comes; one that moved keeps its status.
+    fn place(&mut self, host: &Name, wanted: HostGoal, now: Timestamp) {
+        match self.hosts.get(host) {
+            None => {
+                let entry = HostEntry::new(host, wanted.folder, now);
+                self.hosts.insert(host.clone(), entry);
+                self.touch_host(host);
+                self.dirty.fleet = true;
             }
-            self.set_delivery(host, wanted.delivery, now);
+            Some(entry) if entry.folder != wanted.folder => {
+                self.leave(host);
+                if let Some(entry) = self.hosts.get_mut(host) {
+                    entry.folder = wanted.folder;
+                }
+                self.touch_all(host);
+            }
+            Some(_) => {}
         }
+        self.set_delivery(host, wanted.delivery, now);
     }
 
     fn set_delivery(&mut self, host: &Name, delivery: Option<Delivery>, now: Timestamp) {
@@ -140,101 +172,55 @@ impl Ledger {
         self.watch(host);
     }
 
+    /// A host goes with all that it had.
     fn drop_host(&mut self, host: &Name) {
-        self.touch_all(host);
+        self.leave(host);
         let Some(entry) = self.hosts.get(host) else { return };
         let deployments: Vec<_> = entry.assignments.keys().cloned().collect();
         let due = entry.due;
         for deployment in deployments {
-            self.forget(&AssignmentRef { deployment, host: host.clone() });
+            self.forget(&deployment.on(host));
         }
         if let Some(due) = due {
             self.silences.remove(&(due, host.clone()));
         }
+        self.set_due(host, None);
         self.hosts.remove(host);
-        self.dirty.insert(files::fleet_path(), Item::Fleet);
     }
 
-    /// All files of a host are to be written, or removed.
-    fn touch_all(&mut self, host: &Name) {
-        self.touch_host(host);
+    /// An assignment's tree, or its removal, is desired now.
+    fn want(&mut self, deployment: &DeploymentRef, host: &Name, goal: &Goal<'_>, now: Timestamp) {
+        let tree = goal.trees.get(deployment, host);
         let Some(entry) = self.hosts.get(host) else { return };
-        let deployments: Vec<_> = entry.assignments.keys().cloned().collect();
-        for deployment in deployments {
-            self.touch(&AssignmentRef { deployment, host: host.clone() });
-        }
-    }
-
-    /// Assignments that have a status and are not desired any more.
-    fn surplus(&self, goal: &Goal<'_>) -> Vec<AssignmentRef> {
-        let statuses = self.hosts.values().flat_map(|entry| entry.assignments.values());
-        let surplus = statuses.filter(|status| !goal.trees.contains_key(&status.assignment));
-        surplus.map(|status| status.assignment.clone()).collect()
-    }
-
-    fn want(
-        &mut self,
-        assignment: &AssignmentRef,
-        tree: Option<TreeId>,
-        goal: &Goal<'_>,
-        now: Timestamp,
-    ) {
-        let Some(entry) = self.hosts.get(&assignment.host) else { return };
-        let previous = entry.assignments.get(&assignment.deployment);
+        let record = entry.assignments.get(deployment);
         let connection = entry.status.connection;
-        if tree.is_none() && matches!(connection, Connection::External | Connection::Never) {
-            // Nobody will ever say that it is gone.
-            self.remove(assignment);
-            return;
+        if tree.is_none() {
+            if record.is_none() {
+                return;
+            }
+            if matches!(connection, Connection::External | Connection::Never) {
+                // Nobody will ever say that it is gone.
+                return self.remove(&deployment.on(host));
+            }
         }
         let delivery = match connection {
             Connection::External => Delivery::External,
             _ => Delivery::Agent,
         };
-        let Some(origin) = goal.origins.get(assignment).copied().or(goal.origin) else { return };
-        let Some(mut next) = fold::desire(previous, assignment, tree, origin, delivery, now) else {
+        if record.is_some_and(|r| fold::is_desired((r.tree(), r.reason()), tree, delivery)) {
+            return;
+        }
+        let assignment = deployment.on(host);
+        let Some(origin) = goal.origins.get(&assignment).copied().or(goal.origin) else {
+            self.unsettled.hosts.insert(host.clone());
             return;
         };
+        let previous = record.map(|record| record.status(assignment.clone()));
+        let next = fold::desire(previous.as_ref(), &assignment, tree, origin, delivery, now);
+        let Some(mut next) = next else { return };
         if connection == Connection::Offline {
             next = fold::silence(&next, now).unwrap_or(next);
         }
         self.put(next);
-    }
-
-    /// What concerns the fleet as a whole.
-    fn describe(&mut self, goal: &Goal<'_>) {
-        let fleet = FleetStatus {
-            api_version: API_VERSION.to_owned(),
-            kind: files::FLEET_KIND.to_owned(),
-            source: goal.source,
-            rendered: goal.rendered.map(|(revision, _)| revision),
-            hosts: 0,
-            assignments: 0,
-            phases: BTreeMap::<Phase, u64>::new(),
-            held: goal.held.clone(),
-            unplaced: goal.unplaced.clone(),
-        };
-        let before = self.fleet();
-        self.fleet = Some(fleet);
-        if self.fleet() != before {
-            self.dirty.insert(files::fleet_path(), Item::Fleet);
-        }
-        let diagnostics = Some(diagnostics_file(goal.source, goal.diagnostics));
-        if self.diagnostics != diagnostics {
-            self.diagnostics = diagnostics;
-            self.dirty.insert(files::diagnostics_path(), Item::Diagnostics);
-        }
-    }
-}
-
-fn diagnostics_file(source: Revision, all: &[Diagnostic]) -> DiagnosticsFile {
-    let errors = all.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    DiagnosticsFile {
-        api_version: API_VERSION.to_owned(),
-        kind: files::DIAGNOSTICS_KIND.to_owned(),
-        source,
-        errors: errors as u64,
-        warnings: (all.len() - errors) as u64,
-        diagnostics: all.iter().take(files::DIAGNOSTICS).cloned().collect(),
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Ledger, later, millis};
+use super::{Ledger, Record, later, millis};
 use crate::model::{
-    AssignmentRef, AssignmentStatus, Connection, HostReport, Name, Phase, ReportAnswer, Revision,
-    Timestamp,
+    Connection, DeploymentRef, HostReport, Name, Phase, ReportAnswer, Revision, Timestamp,
 };
 use crate::observe::Refusal;
 use crate::observe::fold::{self, clean};
@@ -55,15 +54,28 @@ impl Ledger {
             self.silences.pop_first();
             self.lose(&host, now);
         }
-        while let Some((due, assignment)) = self.deadlines.first().cloned() {
+        while let Some((due, host)) = self.deadlines.first().cloned() {
             if due > now {
                 break;
             }
-            self.deadlines.pop_first();
-            if let Some(next) = self.assignment(&assignment).and_then(|s| fold::expire(s, now)) {
-                self.put(next);
-            }
+            self.overdue(&host, now);
         }
+    }
+
+    /// Some of the host's assignments may have waited too long.
+    fn overdue(&mut self, host: &Name, now: Timestamp) {
+        let Some(entry) = self.hosts.get(host) else { return };
+        let overdue = |record: &Record| {
+            record.phase().is_waiting() && later(record.since(), self.deadline) <= now
+        };
+        let overdue = entry.assignments.iter().filter(|(_, record)| overdue(record));
+        let late: Vec<_> = overdue
+            .filter_map(|(deployment, record)| {
+                fold::expire(&record.status(deployment.on(host)), now)
+            })
+            .collect();
+        late.into_iter().for_each(|status| self.put(status));
+        self.find_due(host);
     }
 
     /// This process was stopped, or too busy to listen, until `now`: silence up to here proves nothing.
@@ -78,7 +90,7 @@ impl Ledger {
         watched.iter().for_each(|host| self.watch(host));
     }
 
-    /// When [`Ledger::tick`] has something to do next.
+    /// When [`Ledger::tick`] may have something to do next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let silence = self.silences.first().map(|(due, _)| *due);
@@ -138,13 +150,14 @@ impl Ledger {
         for said in &report.assignments {
             named.insert(&said.deployment);
             // What nobody wants there has no status: the agent prunes it by itself.
-            let Some(previous) = entry.assignments.get(&said.deployment) else { continue };
-            changed.extend(fold::fold(previous, said, report.sequence, now));
+            let Some(record) = entry.assignments.get(&said.deployment) else { continue };
+            let previous = record.status(said.deployment.on(&report.host));
+            changed.extend(fold::fold(&previous, said, report.sequence, now));
         }
         if report.full {
-            let silent = entry.assignments.values();
-            let silent = silent.filter(|status| !named.contains(&status.assignment.deployment));
-            changed.extend(silent.filter_map(|status| fold::absent(status, now)));
+            let silent = entry.assignments.iter().filter(|(id, _)| !named.contains(id));
+            let silent = silent.map(|(id, record)| record.status(id.on(&report.host)));
+            changed.extend(silent.filter_map(|status| fold::absent(&status, now)));
         }
         let any = !changed.is_empty();
         changed.into_iter().for_each(|status| self.put(status));
@@ -156,15 +169,13 @@ impl Ledger {
     fn wants_all(&self, report: &HostReport) -> bool {
         let Some(entry) = self.hosts.get(&report.host) else { return false };
         let up_to_date = report.rendered.is_some() && report.rendered == self.rendered();
-        let named = |status: &AssignmentStatus| {
-            report.assignments.iter().any(|said| said.deployment == status.assignment.deployment)
-        };
-        let open = |status: &AssignmentStatus| match status.phase {
+        let named = |id: &DeploymentRef| report.assignments.iter().any(|s| s.deployment == *id);
+        let open = |(id, record): (&DeploymentRef, &Record)| match record.phase() {
             Phase::Unknown => true,
-            Phase::Pending | Phase::Removing => up_to_date && !named(status),
+            Phase::Pending | Phase::Removing => up_to_date && !named(id),
             _ => false,
         };
-        !report.full && (!entry.full || entry.assignments.values().any(open))
+        !report.full && (!entry.full || entry.assignments.iter().any(open))
     }
 
     /// The host fell silent.
@@ -175,8 +186,8 @@ impl Ledger {
         entry.heard = None;
         entry.full = false;
         entry.waiting = (now, entry.waiting.1);
-        let silent: Vec<_> =
-            entry.assignments.values().filter_map(|status| fold::silence(status, now)).collect();
+        let statuses = entry.assignments.iter().map(|(id, record)| record.status(id.on(host)));
+        let silent: Vec<_> = statuses.filter_map(|status| fold::silence(&status, now)).collect();
         self.watch(host);
         self.touch_host(host);
         silent.into_iter().for_each(|status| self.put(status));
@@ -187,11 +198,5 @@ impl Ledger {
         let heard = self.hosts.get(host).and_then(|entry| entry.heard);
         heard
             .is_some_and(|(at, interval)| now < later(at, interval.saturating_mul(super::PATIENCE)))
-    }
-
-    /// All assignments of a host, for tests and for the merge.
-    pub(super) fn of_host(&self, host: &Name) -> Vec<AssignmentRef> {
-        let Some(entry) = self.hosts.get(host) else { return Vec::new() };
-        entry.assignments.values().map(|status| status.assignment.clone()).collect()
     }
 }

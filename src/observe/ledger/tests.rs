@@ -1,8 +1,13 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
+mod changed;
+
 use crate::model::Phase::{Applying, Deployed, Failed, Pending, Removing, Stalled, Unknown};
-use crate::model::{AssignmentReport, Diagnostic, HostReport};
+use crate::model::{
+    AssignmentReport, Diagnostic, Fleet, Host, HostReport, HostSpec, Labels, Runtime, Trees,
+};
 use crate::observe::{Delivery, Origin, Refusal};
 
 fn at(seconds: i64) -> Timestamp {
@@ -25,8 +30,12 @@ fn assignment(text: &str) -> AssignmentRef {
 struct Story {
     ledger: Ledger,
     limits: Limits,
-    hosts: BTreeMap<Name, HostGoal>,
-    trees: BTreeMap<AssignmentRef, TreeId>,
+    fleet: Fleet,
+    folders: BTreeMap<Name, RepoPath>,
+    trees: Trees,
+    held: BTreeMap<String, String>,
+    diagnostics: Vec<Diagnostic>,
+    unchecked: bool,
     commit: u8,
     sequence: u64,
 }
@@ -35,14 +44,40 @@ impl Story {
     fn new() -> Self {
         let limits = Limits::default();
         let ledger = Ledger::empty(&limits, at(0));
-        let (hosts, trees) = (BTreeMap::new(), BTreeMap::new());
-        Self { ledger, limits, hosts, trees, commit: 0, sequence: 0 }
+        let (fleet, folders, trees) = (Fleet::default(), BTreeMap::new(), Trees::default());
+        let (held, diagnostics, unchecked) = (BTreeMap::new(), Vec::new(), false);
+        let (commit, sequence) = (0, 0);
+        Self {
+            ledger,
+            limits,
+            fleet,
+            folders,
+            trees,
+            held,
+            diagnostics,
+            unchecked,
+            commit,
+            sequence,
+        }
     }
 
     fn host(mut self, name: &str, delivery: Delivery) -> Self {
         let folder = RepoPath::new(&format!("hosts/{name}")).unwrap();
-        self.hosts.insert(host(name), HostGoal { folder, delivery: Some(delivery) });
+        self.folders.insert(host(name), folder);
+        self.deliver(name, delivery);
         self
+    }
+
+    /// What people write of the host.
+    fn deliver(&mut self, name: &str, delivery: Delivery) {
+        let runtime = match delivery {
+            Delivery::Agent => Runtime::Directory,
+            Delivery::External => Runtime::External,
+        };
+        let spec = HostSpec { runtime, ..HostSpec::default() };
+        let path = RepoPath::new(&format!("hosts/{name}.yaml")).unwrap();
+        let one = Host { name: host(name), path, labels: Labels::new(), spec };
+        self.fleet.hosts.insert(host(name), Arc::new(one));
     }
 
     /// The rendered branch has these trees at a new commit.
@@ -54,19 +89,26 @@ impl Story {
     }
 
     fn reconcile(&mut self, now: i64) {
+        self.reconcile_with(None, now);
+    }
+
+    fn reconcile_with(&mut self, changed: Option<&Changed>, now: i64) {
         let (source, rendered) = (revision(self.commit), revision(100 + self.commit));
         let origin = Origin { source, rendered, committed: at(now - 1), published: at(now) };
         let (none, no_origins) = (BTreeMap::new(), BTreeMap::new());
         let goal = Goal {
             source,
             rendered: Some((rendered, u64::from(self.commit))),
-            hosts: &self.hosts,
+            fleet: &self.fleet,
+            folders: &self.folders,
             trees: &self.trees,
+            changed,
             origins: &no_origins,
             origin: Some(origin),
-            held: &none,
+            held: &self.held,
             unplaced: &none,
-            diagnostics: &[],
+            diagnostics: &self.diagnostics,
+            unchecked: self.unchecked,
             limits: &self.limits,
         };
         self.ledger.reconciled(&goal, at(now));
@@ -117,8 +159,27 @@ impl Story {
 
     /// The paths that the next flush would write or remove.
     fn dirty(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.ledger.dirty).keys().map(ToString::to_string).collect()
+        let files = pending(&self.ledger);
+        self.ledger.written();
+        files.into_keys().collect()
     }
+}
+
+/// The files that the next flush writes (`true`) or removes.
+fn pending(ledger: &Ledger) -> BTreeMap<String, bool> {
+    let dirty = &ledger.dirty;
+    let mut files: BTreeMap<_, _> =
+        dirty.leftovers.keys().map(|path| (path.to_string(), false)).collect();
+    for (_, entry) in ledger.dirty_hosts() {
+        let path = |id: &DeploymentRef| files::assignment_path(&entry.folder, id).unwrap();
+        let changed = entry.assignments.iter().filter(|(_, record)| record.dirty);
+        files.extend(entry.gone.iter().map(|id| (path(id).to_string(), false)));
+        files.extend(changed.map(|(id, _)| (path(id).to_string(), true)));
+        files.extend(entry.dirty.then(|| (format!("{}.yaml", entry.folder), true)));
+    }
+    files.extend(dirty.fleet.then(|| ("fleet.yaml".to_owned(), true)));
+    files.extend(dirty.diagnostics.then(|| ("diagnostics.yaml".to_owned(), true)));
+    files
 }
 
 const A: &str = "iot/sensor/prod@a";
@@ -201,14 +262,12 @@ fn hosts_go_and_move() {
     story.hears("a", true, &[(PROD, Deployed, 1)], 11);
     story.dirty();
     let folder = RepoPath::new("hosts/eu/a").unwrap();
-    story.hosts.get_mut(&host("a")).unwrap().folder = folder;
-    story.hosts.remove(&host("b"));
+    story.folders.insert(host("a"), folder);
+    story.folders.remove(&host("b"));
     story.rendered(&[(A, 1)], 20);
     assert_eq!((story.phase(A), story.connection("b")), (Some(Deployed), None));
-    let items = story.ledger.dirty.clone();
-    let written = items.iter().map(|(path, item)| (path, story.ledger.content(path, item)));
-    let written: Vec<_> =
-        written.map(|(path, content)| format!("{path} {}", content.is_some())).collect();
+    let written = pending(&story.ledger).into_iter();
+    let written: Vec<_> = written.map(|(path, written)| format!("{path} {written}")).collect();
     assert_eq!(
         written,
         [
@@ -236,10 +295,10 @@ fn external_hosts_are_not_known_and_removed_at_once() {
     story.rendered(&[], 20);
     assert_eq!(story.phase(A), None);
     // A host whose file is broken stays what it was.
-    story.hosts.get_mut(&host("a")).unwrap().delivery = None;
+    story.fleet.hosts.clear();
     story.reconcile(30);
     assert_eq!(story.connection("a"), Some(Connection::External));
-    story.hosts.get_mut(&host("a")).unwrap().delivery = Some(Delivery::Agent);
+    story.deliver("a", Delivery::Agent);
     story.rendered(&[(A, 1)], 40);
     assert_eq!((story.connection("a"), story.phase(A)), (Some(Connection::Never), Some(Pending)));
 }
@@ -357,22 +416,9 @@ fn what_nobody_wants_there_has_no_status() {
 #[test]
 fn diagnostics_are_cut_and_their_counts_are_not() {
     let mut story = two_hosts();
-    let mut all = vec![Diagnostic::warning("layout/unknown-path", "x"); 700];
-    all.extend(vec![Diagnostic::error("field/type", "y"); 800]);
-    let (none, no_origins) = (BTreeMap::new(), BTreeMap::new());
-    let goal = Goal {
-        source: revision(1),
-        rendered: None,
-        hosts: &story.hosts,
-        trees: &story.trees,
-        origins: &no_origins,
-        origin: None,
-        held: &none,
-        unplaced: &none,
-        diagnostics: &all,
-        limits: &story.limits,
-    };
-    story.ledger.reconciled(&goal, at(20));
+    story.diagnostics = vec![Diagnostic::warning("layout/unknown-path", "x"); 700];
+    story.diagnostics.extend(vec![Diagnostic::error("field/type", "y"); 800]);
+    story.reconcile(20);
     let file = story.ledger.diagnostics.unwrap();
     assert_eq!((file.errors, file.warnings, file.diagnostics.len()), (800, 700, 1000));
 }

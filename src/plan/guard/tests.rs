@@ -1,16 +1,15 @@
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::*;
 use crate::model::fixture::FleetBuilder;
-use crate::model::{Assignments, Manifests};
+use crate::model::{Assignments, TreeId};
 
 /// Deployment `default/app/prod` on `hosts`, with what was there before.
 struct Scene {
     fleet: Fleet,
-    evaluation: Evaluation,
-    trees: BTreeMap<AssignmentRef, TreeId>,
+    schedule: Schedule,
+    empty: Pairs,
+    trees: Trees,
     folders: BTreeMap<Name, RepoPath>,
     held: Option<usize>,
 }
@@ -32,14 +31,7 @@ impl Scene {
             Ok(count) => Removals::Count(count),
             Err(_) => Removals::Percent(most.into()),
         };
-        let mut evaluation = Evaluation::default();
-        let files = BTreeMap::from([(RepoPath::new("a").expect("a path"), Arc::from(*b"x"))]);
-        let made = Arc::new(Manifests { files });
-        evaluation.schedule.assignments =
-            (0..wanted).map(|n| pair(&name(n))).collect::<Assignments>();
-        for n in 0..wanted {
-            evaluation.manifests.insert(pair(&name(n)), made.clone());
-        }
+        let assignments = (0..wanted).map(|n| pair(&name(n))).collect::<Assignments>();
         let folder = |n| RepoPath::new(&format!("hosts/{}", name(n))).expect("a path");
         Self {
             trees: (0..before).map(|n| (pair(&name(n)), TreeId::from_bytes([1; 20]))).collect(),
@@ -47,16 +39,19 @@ impl Scene {
                 .map(|n| (Name::new(&name(n)).expect("a name"), folder(n)))
                 .collect(),
             fleet,
-            evaluation,
+            schedule: Schedule { assignments, ..Schedule::default() },
+            empty: Pairs::default(),
             held: None,
         }
     }
 
-    fn guard(&mut self, trailers: &[&str]) -> Option<HeldRemovals> {
+    fn guard(&self, trailers: &[&str]) -> Option<HeldRemovals> {
         let trailers: Vec<_> =
             trailers.iter().map(|value| (ALLOW_TRAILER.to_owned(), (*value).to_owned())).collect();
         let before = Before { trees: &self.trees, folders: &self.folders, held: self.held };
-        guard(&self.fleet, &mut self.evaluation, &before, &trailers)
+        let after = After { fleet: &self.fleet, schedule: &self.schedule, empty: &self.empty };
+        let all = self.trees.iter().map(|(deployment, host, _)| (deployment, host));
+        guard(&before, &after, &pending(&before, &after, all), &trailers)
     }
 }
 
@@ -114,29 +109,27 @@ fn removals_within_the_budget_go() {
     ] {
         let mut scene = Scene::new(before, wanted, most);
         scene.held = held;
-        let found = scene.guard(trailers).map(|held| (held.count, held.of));
+        let guarded = scene.guard(trailers);
+        let found = guarded.as_ref().map(|held| (held.count, held.of));
         assert_eq!(found, expected, "{before} {wanted} {most} {held:?} {trailers:?}");
-        assert_eq!(scene.evaluation.held.contains_key("removals"), expected.is_some());
-        let kept = expected.map_or(0, |(count, _)| count);
-        assert_eq!(scene.evaluation.schedule.kept.count(), kept);
-        assert_eq!(scene.evaluation.schedule.assignments.count(), wanted, "the rest goes on");
+        let kept = guarded.map_or(0, |held| held.kept.count());
+        assert_eq!(kept, expected.map_or(0, |(count, _)| count), "the rest goes on");
     }
 }
 
 #[test]
 fn the_reason_says_how_to_go_on() {
-    let reason = |scene: &mut Scene, trailers| scene.guard(trailers).expect("held").reason;
-    let mut scene = Scene::new(40, 28, "20%");
+    let reason = |scene: &Scene, trailers| scene.guard(trailers).expect("held").reason;
+    let scene = Scene::new(40, 28, "20%");
     assert_eq!(
-        reason(&mut scene, &[]),
+        reason(&scene, &[]),
         "12 of 40 assignments would be removed, 8 may be; the first is default/app/prod@h28; \
          fix: commit with trailer Titan-Allow-Removals: 12"
     );
-    let mut scene = Scene::new(40, 28, "20%");
-    assert!(reason(&mut scene, &["5"]).contains("8 may be; this commit allows 5;"));
+    assert!(reason(&scene, &["5"]).contains("8 may be; this commit allows 5;"));
     let mut scene = Scene::new(40, 39, "20%");
     scene.held = Some(40);
-    assert!(reason(&mut scene, &[]).contains("held since an earlier commit"));
+    assert!(reason(&scene, &[]).contains("held since an earlier commit"));
 }
 
 #[test]
@@ -149,26 +142,19 @@ fn a_moved_host_stays_and_is_rendered_on() {
     }
     let held = scene.guard(&[]).expect("held");
     assert_eq!((held.count, held.unmoved.len()), (2, 2));
-    assert_eq!(scene.evaluation.manifests.len(), 10);
-    assert_eq!(scene.evaluation.schedule.kept.count(), 0);
+    assert!(held.untouched.is_empty() && held.kept.is_empty(), "both are rendered as ever");
 }
 
 #[test]
 fn a_template_that_gives_nothing_any_more_removes() {
     let mut scene = Scene::new(10, 10, "1");
-    let nothing = Arc::new(Manifests { files: BTreeMap::new() });
-    scene.evaluation.manifests.values_mut().for_each(|made| *made = nothing.clone());
-    assert_eq!(scene.guard(&[]).map(|held| held.count), Some(10));
-    assert!(scene.evaluation.manifests.is_empty(), "so that the old ones stay");
-}
-
-#[test]
-fn the_choice_of_hosts_remembers_those_that_are_held() {
-    let mut scene = Scene::new(10, 2, "1");
-    let object = json!({"target": "all", "replicas": 2});
-    scene.fleet = FleetBuilder { fleet: scene.fleet }.deployment("default/app/prod", object).fleet;
-    scene.guard(&[]).expect("held");
-    assert_eq!(scene.evaluation.schedule.recorded.count(), 8, "and the scheduler adds the others");
+    for host in scene.folders.keys() {
+        let AssignmentRef { deployment, host } = pair(host.as_str());
+        scene.empty.insert(&deployment, &host);
+    }
+    let held = scene.guard(&[]).expect("held");
+    assert_eq!((held.count, held.untouched.count()), (10, 10), "the old ones stay");
+    assert!(held.kept.is_empty(), "they are scheduled");
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn settings_hold_everything() {
         let parsed = Scene::good()
             .file("titan.yaml", text)
             .problems(&[(code, &format!("titan.yaml:{place}"))]);
-        assert_eq!(parsed.fleet.held.all.map(|hold| hold.code), Some(code.to_owned()));
+        assert_eq!(parsed.fleet.held.all.as_ref().map(|hold| hold.code.as_str()), Some(code));
         assert!(parsed.fleet.deployments.contains_key(&good()));
     };
     check("guards: {maxRemovals: 120%}", "field/value", "4:25");

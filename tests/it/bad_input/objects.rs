@@ -46,7 +46,7 @@ fn sizes_and_numbers_are_bounded() {
     check(&large, "object/size", "");
     let limits = "apiVersion: titan.dev/v1\nkind: Fleet\nspec: {limits: {objects: 3}}\n";
     let parsed = Scene::good().file("titan.yaml", limits).problems(&[("object/limit", "")]);
-    assert_eq!(parsed.fleet.held.all.map(|hold| hold.code), Some("object/limit".to_owned()));
+    assert_eq!(parsed.fleet.held.all.as_ref().map(|hold| hold.code.as_str()), Some("object/limit"));
     let limits = "apiVersion: titan.dev/v1\nkind: Fleet\nspec: {limits: {hosts: 1}}\n";
     let host = "apiVersion: titan.dev/v1\nkind: Host\nspec: {}\n";
     Scene::good()

@@ -1,0 +1,130 @@
+//! What a flush is to write or remove.
+//!
+//! Where a status lies follows from its host's folder, so statuses are marked, not their paths; only
+//! what lies where nothing belongs any more is known by its path.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{HostEntry, Ledger};
+use crate::model::{AssignmentRef, Name, RepoPath};
+use crate::observe::files;
+
+/// What differs from the status branch.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) fleet: bool,
+    pub(super) diagnostics: bool,
+    /// Hosts with files to be written or removed; their entries say which.
+    pub(super) hosts: BTreeSet<Name>,
+    /// Files where their item does not lie (any more): they go.
+    pub(super) leftovers: BTreeMap<RepoPath, Item>,
+}
+
+/// Whom a file is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item {
+    Host(Name),
+    Assignment(AssignmentRef),
+}
+
+impl Dirty {
+    pub(super) fn is_empty(&self) -> bool {
+        !self.fleet && !self.diagnostics && self.hosts.is_empty() && self.leftovers.is_empty()
+    }
+}
+
+impl Ledger {
+    /// Whether a flush may have something to write.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// The assignment's file is to be written, or removed when it has no status.
+    pub(super) fn touch(&mut self, assignment: &AssignmentRef) {
+        let AssignmentRef { deployment, host } = assignment;
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        match entry.assignments.get_mut(deployment) {
+            Some(record) => record.dirty = true,
+            None => drop(entry.gone.insert(deployment.clone())),
+        }
+        self.dirty.hosts.insert(host.clone());
+        self.dirty.fleet = true;
+    }
+
+    /// The assignment's file is as it should be.
+    pub(super) fn settle(&mut self, assignment: &AssignmentRef) {
+        let AssignmentRef { deployment, host } = assignment;
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        entry.gone.remove(deployment);
+        if let Some(record) = entry.assignments.get_mut(deployment) {
+            record.dirty = false;
+        }
+    }
+
+    /// Whether the assignment's file is to be written or removed.
+    pub(super) fn is_touched(&self, assignment: &AssignmentRef) -> bool {
+        let AssignmentRef { deployment, host } = assignment;
+        self.hosts.get(host).is_some_and(|entry| {
+            let record = entry.assignments.get(deployment);
+            record.is_some_and(|record| record.dirty) || entry.gone.contains(deployment)
+        })
+    }
+
+    /// The host's file is to be written.
+    pub(super) fn touch_host(&mut self, host: &Name) {
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        entry.dirty = true;
+        self.dirty.hosts.insert(host.clone());
+    }
+
+    /// All files of a host are to be written.
+    pub(super) fn touch_all(&mut self, host: &Name) {
+        self.touch_host(host);
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        entry.assignments.values_mut().for_each(|record| record.dirty = true);
+        self.dirty.fleet |= !entry.assignments.is_empty();
+    }
+
+    /// All files of a host are to be removed from where they are.
+    pub(super) fn leave(&mut self, host: &Name) {
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let gone = std::mem::take(&mut entry.gone);
+        let of_host = files::host_path(&entry.folder).map(|path| (path, Item::Host(host.clone())));
+        let deployments = entry.assignments.keys().chain(&gone);
+        let all = deployments.filter_map(|deployment| {
+            let path = files::assignment_path(&entry.folder, deployment)?;
+            Some((path, Item::Assignment(deployment.on(host))))
+        });
+        self.dirty.leftovers.extend(of_host.into_iter().chain(all));
+        self.dirty.fleet = true;
+    }
+
+    /// The branch was lost or set back: all files are to be written.
+    pub(super) fn touch_everything(&mut self) {
+        for host in self.hosts.keys().cloned().collect::<Vec<_>>() {
+            self.touch_all(&host);
+        }
+        (self.dirty.fleet, self.dirty.diagnostics) = (true, true);
+    }
+
+    /// The branch has it all.
+    pub(super) fn written(&mut self) {
+        for host in std::mem::take(&mut self.dirty).hosts {
+            if let Some(entry) = self.hosts.get_mut(&host) {
+                entry.dirty = false;
+                entry.gone.clear();
+                entry.assignments.values_mut().for_each(|record| record.dirty = false);
+            }
+        }
+    }
+
+    /// The entries of hosts with files to be written or removed, in the order of their folders: a
+    /// folder comes before what lies in it.
+    pub(super) fn dirty_hosts(&self) -> Vec<(&Name, &HostEntry)> {
+        let found = self.dirty.hosts.iter().filter_map(|host| self.hosts.get_key_value(host));
+        let mut hosts: Vec<_> = found.collect();
+        hosts.sort_by(|(_, a), (_, b)| a.folder.cmp(&b.folder));
+        hosts
+    }
+}
