@@ -132,7 +132,7 @@ fn a_worker_is_no_command_for_people() {
 #[test]
 #[cfg(target_os = "linux")]
 fn workers_that_are_killed_are_replaced() {
-    let fleet = fleet(150, 12);
+    let fleet = fleet(40, 6);
     let pairs = all(&fleet);
     let expected = Workers::threads().render(&fleet, &pairs, None).expect("it renders");
     // By its own name, so that only its processes are found.
@@ -140,7 +140,7 @@ fn workers_that_are_killed_are_replaced() {
     let program = folder.path().join("titan");
     fs::hard_link(titan(), &program).expect("it can be linked");
     let mut killed = 0;
-    for _ in 0..4 {
+    for _ in 0..3 {
         let workers = Workers::processes_of(program.clone());
         let done = AtomicBool::new(false);
         let (outcomes, kills) = thread::scope(|scope| {

@@ -35,7 +35,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn render(&self, pairs: &Pairs, workers: usize) -> Result<Outcomes, GitError> {
-        let parts = share::cut(pairs, workers);
+        let parts = share::cut(self.fleet, pairs, workers);
         let next = AtomicUsize::new(0);
         let run = || self.run(&parts, &next);
         let mut outcomes = match workers.min(parts.len()) {

@@ -56,9 +56,15 @@ impl Pool {
                 // The next one tells where it breaks.
                 1 => {}
                 _ if accident && accidents <= ACCIDENTS => {}
-                _ if death.early => {
+                _ if death.early && death.cause != Cause::Memory => {
                     let end = io::Error::other("it ends before it begins");
                     return Err(self.failed("render in a process of", end));
+                }
+                // What all of them need does not fit together.
+                _ if death.early && share.groups.len() > 1 => {
+                    for one in share.after(done).one_by_one() {
+                        outcomes.extend(self.render(call, &one)?);
+                    }
                 }
                 _ => {
                     let (deployment, end) = share.group_of(outcomes.len());

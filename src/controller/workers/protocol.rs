@@ -248,7 +248,7 @@ mod tests {
         let portion = || {
             let mut chunk = Chunk::new();
             let files = [(crate::model::RepoPath::new("a/b").expect("a path"), b"x"[..].into())];
-            let tree = chunk.files(&files.into(), |path| Sibling::of(path)).expect("it has an id");
+            let tree = chunk.files(&files.into(), Sibling::of).expect("it has an id");
             let problem = vec![Diagnostic::error("render/type", "x")];
             Portion { outcomes: vec![Ok(tree), Err(problem), Ok(empty_tree())], chunk }
         };

@@ -27,7 +27,7 @@ pub struct Confinement {
 }
 
 /// What a worker keeps beside the render at hand: the program, templates, a share and its chunk.
-const BASE: Size = Size::mib(512);
+const BASE: Size = Size::mib(256);
 /// More CPU time than any worker ever takes; the parent counts what a render may take, this ends a
 /// worker whose parent is gone.
 const LIFETIME: u64 = 3600;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Outcome, Outcomes};
-use crate::model::{DeploymentRef, Fleet, Host, Name, Pairs};
+use crate::model::{DeploymentRef, Fleet, Host, Name, Pairs, Values};
 
 /// Some whole hosts, rendered by one worker in one go. Deployment by deployment: what its hosts have
 /// in common is prepared once, and their files are deltas of each other.
@@ -34,20 +35,38 @@ const SMALLEST: usize = 64;
 /// Shares for each worker: enough that all of them have work until the end.
 const FOR_EACH: usize = 4;
 
+/// Bytes of one share's hosts, roughly.
+const HEAVY: usize = 8 << 20;
+
 /// Cuts `pairs` into parts for shares: always the same ones, whoever takes which.
-pub(super) fn cut(pairs: &Pairs, workers: usize) -> Vec<Vec<OfHost<'_>>> {
+pub(super) fn cut<'a>(fleet: &Fleet, pairs: &'a Pairs, workers: usize) -> Vec<Vec<OfHost<'a>>> {
     let size = (pairs.count() / (workers * FOR_EACH)).clamp(SMALLEST, LARGEST);
     let mut parts: Vec<Vec<OfHost<'_>>> = Vec::new();
-    let mut room = 0;
+    let (mut room, mut weight) = (0, 0);
     for (host, deployments) in pairs.hosts.iter().filter(|(_, of_host)| !of_host.is_empty()) {
-        if room < deployments.len() || parts.is_empty() {
+        let heavy = fleet.hosts.get(host).map_or(0, |host| weigh(&host.spec.values));
+        if parts.is_empty() || room < deployments.len() || weight + heavy > HEAVY {
             parts.push(Vec::new());
-            room = size;
+            (room, weight) = (size, 0);
         }
         room = room.saturating_sub(deployments.len());
+        weight += heavy;
         parts.last_mut().expect("because one was pushed").push((host, deployments));
     }
     parts
+}
+
+/// The bytes that values take in memory, roughly.
+fn weigh(values: &Values) -> usize {
+    fn one(value: &Value) -> usize {
+        32 + match value {
+            Value::String(text) => text.len(),
+            Value::Array(all) => all.iter().map(one).sum(),
+            Value::Object(map) => weigh(map),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+    }
+    values.iter().map(|(key, value)| key.len() + one(value)).sum()
 }
 
 impl Share {
@@ -107,6 +126,12 @@ impl Share {
         Self { hosts: self.hosts.clone(), groups }
     }
 
+    /// Each group as a share of its own.
+    pub(super) fn one_by_one(self) -> impl Iterator<Item = Self> {
+        let Self { hosts, groups } = self;
+        groups.into_iter().map(move |group| Self { hosts: hosts.clone(), groups: vec![group] })
+    }
+
     /// Its outcomes, told in the order of its pairs.
     pub(super) fn named(&self, outcomes: Vec<Outcome>) -> Outcomes {
         let mut named = Outcomes::default();
@@ -133,10 +158,10 @@ mod tests {
             let host = Name::new(&format!("h{host}")).expect("a name");
             deployments.iter().for_each(|deployment| pairs.insert(deployment, &host));
         }
-        let parts = cut(&pairs, 2);
+        let parts = cut(&Fleet::default(), &pairs, 2);
         assert_eq!(parts.len(), 8);
         let joined: Vec<OfHost<'_>> = parts.into_iter().flatten().collect();
         assert_eq!(joined, pairs.hosts.iter().collect::<Vec<_>>());
-        assert_eq!(cut(&Pairs::default(), 2), Vec::<Vec<OfHost<'_>>>::new());
+        assert_eq!(cut(&Fleet::default(), &Pairs::default(), 2), Vec::<Vec<OfHost<'_>>>::new());
     }
 }
