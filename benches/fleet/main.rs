@@ -8,7 +8,7 @@
 //!                                                     ▼
 //!                               gates ──▶ report: table, target/bench/results.json, exit code
 //! ```
-//! `ONLY` (a part of a gate's id), `SIZE` (hosts of the large fleet; the small one has a tenth) and
+//! `ONLY` (parts of gates' ids, with commas), `SIZE` (hosts of the large fleet; the small one has a tenth) and
 //! `RUNS` choose what is measured; `README=1` writes
 //! the table into the README. Without `--bench`, as `cargo test` runs it, everything is done once
 //! at a few hosts, and no time is judged.
@@ -61,7 +61,8 @@ fn run() -> Result<ExitCode> {
     let mut bench = Bench::new(titan, folder.path(), Report::new(sizes), runs, smoke);
     let start = Instant::now();
     for (name, measure) in SCENARIOS {
-        if !GATES.iter().any(|gate| gate.scenario() == name && gate.id.contains(&only)) {
+        let chosen = |id: &str| only.split(',').any(|part| id.contains(part));
+        if !GATES.iter().any(|gate| gate.scenario() == name && chosen(gate.id)) {
             continue;
         }
         say(&format!("{name} ({:.0} s)", start.elapsed().as_secs_f64()));

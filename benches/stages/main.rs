@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use titan::git::directory_files;
@@ -80,5 +81,12 @@ fn render(criterion: &mut Criterion, fleet: &Fleet, current: &Assignments) {
     group.finish();
 }
 
-criterion_group!(benches, stages);
+criterion_group! {
+    name = benches;
+    // Short: these are for comparing one's work with what was before, not for gates.
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = stages
+}
 criterion_main!(benches);

@@ -162,7 +162,7 @@ impl Shape {
     fn pad(&self, mut text: String, what: &str, line: impl Fn(&str, &str) -> String) -> String {
         let mut random = Random::of(self.seed, &format!("template {what}"));
         for number in 0.. {
-            if text.len() >= self.file_size {
+            if rendered_length(&text) >= self.file_size {
                 break;
             }
             let name = format!("{}-{number}", random.among(&WORDS));
@@ -212,6 +212,13 @@ fn object(version: &str, kind: &str, label: &str) -> String {
     format!(
         "apiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {{{{ workload.name }}}}-{{{{ deployment.name }}}}\n  namespace: {{{{ workspace.name }}}}\n  labels:\n    app: \"{{{{ workload.name }}}}-{{{{ deployment.name }}}}\"\n{label}"
     )
+}
+
+/// About how long a template's text is when its expressions are filled.
+fn rendered_length(text: &str) -> usize {
+    const FILLED: usize = 12;
+    let expressions = text.split("{{").skip(1).filter_map(|rest| rest.find("}}"));
+    text.len() - expressions.map(|length| (length + 4).saturating_sub(FILLED)).sum::<usize>()
 }
 
 fn workspace(number: usize) -> String {
