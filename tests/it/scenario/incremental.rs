@@ -17,7 +17,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -80,7 +81,8 @@ impl Twins {
             pass.diagnostics.iter().map(ToString::to_string).collect()
         };
         assert_eq!(told(&stays), told(&anew), "{step}");
-        let read = publish::read_last(&one.git, one.head("titan/rendered")).expect("it is readable");
+        let read =
+            publish::read_last(&one.git, one.head("titan/rendered")).expect("it is readable");
         assert_eq!(self.staying.rendered(), Some(&read), "{step}");
     }
 }
@@ -95,7 +97,8 @@ fn complete(reconciler: &mut Reconciler, pass: &mut Pass) {
     }
 }
 
-const SETTINGS: &str = "apiVersion: titan.dev/v1\nkind: Fleet\nspec: {guards: {maxRemovals: 40%}}\n";
+const SETTINGS: &str =
+    "apiVersion: titan.dev/v1\nkind: Fleet\nspec: {guards: {maxRemovals: 40%}}\n";
 const HOSTS: [&str; 5] = ["one", "eu/two", "three", "us/four", "five"];
 const DEPLOYMENTS: [&str; 4] = ["prod", "test", "edge", "batch"];
 
@@ -133,7 +136,8 @@ fn change(dice: &mut Dice, repository: &mut ConfigRepo) -> (String, String) {
             format!("{name} goes")
         }
         7 => {
-            repository.edit(&path, "apiVersion: titan.dev/v1\nkind: Deployment\nspec: {targit: all}\n");
+            repository
+                .edit(&path, "apiVersion: titan.dev/v1\nkind: Deployment\nspec: {targit: all}\n");
             format!("{name} breaks")
         }
         8 => {
@@ -179,7 +183,8 @@ fn deface(repository: &ConfigRepo, path: &str, seconds: i64) {
     let tree = repository.git.commit(head).expect("readable").tree;
     let mut edit = TreeEdit::new(&repository.git, Some(tree));
     edit.put(&RepoPath::new(path).expect("a path"), b"by hand\n").expect("put");
-    let hand = Signature { name: "hand".into(), email: "hand@example.com".into(), seconds, offset: 0 };
+    let hand =
+        Signature { name: "hand".into(), email: "hand@example.com".into(), seconds, offset: 0 };
     let draft = CommitDraft {
         tree: edit.write().expect("written"),
         parents: vec![head],
@@ -219,7 +224,8 @@ fn story(seed: u64, by_hand: bool) {
             twins.each(|repository| drop(repository.commit_on("main", &message)));
         }
         if by_hand && dice.roll(5) == 0 {
-            let paths = ["hosts/one/x", "hosts/one/default/web/prod/a.txt", "README", "assignments/x"];
+            let paths =
+                ["hosts/one/x", "hosts/one/default/web/prod/a.txt", "README", "assignments/x"];
             let path = paths[usize::try_from(dice.roll(4)).expect("few")];
             twins.each(|repository| deface(repository, path, 1_700_001_000 + step));
             what = format!("{what}; {path} by hand");
