@@ -157,7 +157,7 @@ impl Known {
             removals: removals.as_ref(),
         };
         let published = timings.time(Stage::Publish, || {
-            publish::publish(repository, &mut self.rendered, &plan, &source)
+            publish::publish(objects, &mut self.rendered, &plan, &source)
         })?;
         if let Published::Committed(commit) = &published {
             self.moved.clone_from(&commit.moved);
@@ -226,10 +226,16 @@ impl Known {
         removals
     }
 
+    /// What cannot be rendered. While everything is held, nobody tries.
+    fn failing(&self) -> impl Iterator<Item = (&AssignmentRef, &Vec<Diagnostic>)> {
+        let tried = self.core.fleet().held.all.is_none();
+        self.errors.iter().filter(move |_| tried)
+    }
+
     /// What is held back → why.
     pub(super) fn held(&self) -> BTreeMap<String, String> {
         let mut held = plan::held(self.core.fleet());
-        held.extend(self.errors.iter().map(|(pair, problems)| named(pair, problems)));
+        held.extend(self.failing().map(|(pair, problems)| named(pair, problems)));
         held.extend(self.removals.clone().map(|reason| ("removals".to_owned(), reason)));
         held
     }
@@ -237,7 +243,7 @@ impl Known {
     /// All problems, those of rendering included; each once.
     pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
         let mut known = BTreeSet::new();
-        let all = self.errors.values().flatten();
+        let all = self.failing().flat_map(|(_, problems)| problems);
         let new = all.filter(|problem| known.insert(problem.to_string())).cloned();
         self.sources.diagnostics().iter().cloned().chain(new).collect()
     }

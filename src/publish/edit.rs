@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rendered::{Changed, Difference};
-use super::{Rendered, RenderedPlan, files};
-use crate::git::{GitError, Repository, TreeEdit, empty_tree};
+use super::{Rendered, RenderedPlan, files, hosts};
+use crate::git::{GitError, Objects, TreeEdit, empty_tree};
 use crate::model::{DeploymentRef, Host, Name, RepoPath, TreeId};
 
 /// The new tree, without a new `hydrator.metadata`, and how it differs.
@@ -17,12 +17,12 @@ pub(super) struct Edited {
 
 /// Edits the tree that titan left last, where the plan says that it may differ.
 pub(super) fn edit(
-    repository: &Repository,
+    objects: &Objects,
     previous: &Rendered,
     plan: &RenderedPlan<'_>,
 ) -> Result<Edited, GitError> {
-    let work = Work::new(repository, previous, plan);
-    let mut edit = TreeEdit::new(repository, previous.tree);
+    let work = Work::new(objects, previous, plan);
+    let mut edit = TreeEdit::new(objects.repository(), previous.tree);
     for path in &previous.strangers {
         edit.remove(path)?;
     }
@@ -61,7 +61,7 @@ pub(super) fn compare(before: &Rendered, after: &Rendered) -> Difference {
 
 /// One edit of the tree, worked out before anything is written.
 struct Work<'a> {
-    repository: &'a Repository,
+    objects: &'a Objects,
     previous: &'a Rendered,
     difference: Difference,
     /// Every host's folder as it will be, by its path: where one lies in another one's.
@@ -69,14 +69,14 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(repository: &'a Repository, previous: &'a Rendered, plan: &RenderedPlan<'_>) -> Self {
+    fn new(objects: &'a Objects, previous: &'a Rendered, plan: &RenderedPlan<'_>) -> Self {
         let mut difference = Difference {
             folders: folders(previous, plan),
             records: records(previous, plan),
             ..Difference::default()
         };
         difference.changed = changed(previous, plan, &difference.folders);
-        Self { repository, previous, difference, folders: OnceCell::new() }
+        Self { objects, previous, difference, folders: OnceCell::new() }
     }
 
     /// Where the host's folder will be.
@@ -125,14 +125,20 @@ impl<'a> Work<'a> {
 
     /// New folders are made as a whole.
     fn put_folders(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
+        let mut whole = Vec::new();
         for (host, folder) in &self.difference.folders {
             let Some(folder) = folder else { continue };
             if self.has_nested(folder) {
                 self.put_marker(host, folder, edit)?;
                 self.put_of_host(host, folder, edit)?;
             } else {
-                edit.put_tree(folder, self.whole(host)?)?;
+                whole.push((host, folder));
             }
+        }
+        let hosts: Vec<&Name> = whole.iter().map(|(host, _)| *host).collect();
+        let trees = hosts::write(self.objects, &hosts, &self.difference.changed)?;
+        for ((_, folder), tree) in whole.into_iter().zip(trees) {
+            edit.put_tree(folder, tree)?;
         }
         let defaced = |folder| self.previous.strangers.contains(&files::marker_path(folder));
         if !self.previous.strangers.is_empty() {
@@ -152,18 +158,6 @@ impl<'a> Work<'a> {
         edit: &mut TreeEdit<'_>,
     ) -> Result<(), GitError> {
         edit.put(&files::marker_path(folder), files::marker(host).as_bytes())
-    }
-
-    /// The tree of a host's folder in which nothing else lies.
-    fn whole(&self, host: &Name) -> Result<TreeId, GitError> {
-        let mut edit = TreeEdit::new(self.repository, None);
-        edit.put(&files::marker_name(), files::marker(host).as_bytes())?;
-        for (deployment, tree) in self.difference.changed.hosts.get(host).into_iter().flatten() {
-            if let Some(tree) = tree {
-                edit.put_tree(&files::assignment_name(deployment), *tree)?;
-            }
-        }
-        edit.write()
     }
 
     /// What differs on hosts whose folder stays where it is.

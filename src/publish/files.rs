@@ -37,20 +37,10 @@ pub(super) fn marker(host: &Name) -> String {
     format!("host: {host}\n")
 }
 
-/// The marker, below the host's folder.
-pub(super) fn marker_name() -> RepoPath {
-    plain(MARKER)
-}
-
 /// The folder of an assignment on a host whose own folder is `folder`.
 #[must_use]
 pub fn assignment_path(folder: &RepoPath, deployment: &DeploymentRef) -> RepoPath {
     plain(&format!("{folder}/{deployment}"))
-}
-
-/// The folder of an assignment, below the host's folder.
-pub(super) fn assignment_name(deployment: &DeploymentRef) -> RepoPath {
-    plain(&deployment.to_string())
 }
 
 /// Where the choice of hosts for a deployment is recorded.

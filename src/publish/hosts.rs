@@ -1,4 +1,4 @@
-//! The folders of hosts on the rendered branch, read on all processors.
+//! The folders of hosts on the rendered branch, read and written on all processors.
 //!
 //! ```text
 //!  hosts/[folder/…]<host>/.titan             ─ places ─▶ one Place for each host
@@ -9,8 +9,10 @@
 use std::collections::{BTreeSet, HashSet};
 use std::num::NonZero;
 
-use super::{Rendered, files};
-use crate::git::{Entry, EntryKind, GitError, Reader, Repository, blob_id};
+use super::{Changed, Rendered, files};
+use crate::git::{
+    Chunk, Entry, EntryKind, GitError, Objects, Reader, Repository, Sibling, blob_id,
+};
 use crate::model::{DeploymentRef, Name, RepoPath, TreeId};
 
 /// So many hosts are worth a thread of their own.
@@ -50,19 +52,54 @@ pub(super) fn read(
 }
 
 fn read_all(repository: &Repository, places: &[Place]) -> Result<Vec<Found>, GitError> {
-    let read = |places: &[Place]| -> Result<Vec<Found>, GitError> {
+    on_all_processors(places, |places| {
         let mut look = Look::new(repository);
         places.iter().map(|place| look.of_host(place)).collect()
-    };
+    })
+}
+
+/// Writes the folders of `hosts` in which nothing is but what `changed` puts there; their trees.
+pub(super) fn write(
+    objects: &Objects,
+    hosts: &[&Name],
+    changed: &Changed,
+) -> Result<Vec<TreeId>, GitError> {
+    on_all_processors(hosts, |hosts| {
+        let (mut chunk, mut trees) = (Chunk::new(), Vec::with_capacity(hosts.len()));
+        for host in hosts {
+            let marker =
+                chunk.blob(files::marker(host).as_bytes(), Some(Sibling::of(&files::MARKER)))?;
+            let assigned = changed.hosts.get(*host).into_iter().flatten();
+            let paths: Vec<(String, TreeId)> = assigned
+                .filter_map(|(deployment, tree)| Some((deployment.to_string(), (*tree)?)))
+                .collect();
+            let folders = paths.iter().map(|(path, tree)| (path.as_str(), EntryKind::Tree, *tree));
+            let marker = (files::MARKER, EntryKind::File, marker);
+            trees.push(chunk.tree(&std::iter::once(marker).chain(folders).collect::<Vec<_>>())?);
+            if chunk.is_full() {
+                objects.join(std::mem::take(&mut chunk))?;
+            }
+        }
+        objects.join(chunk)?;
+        Ok(trees)
+    })
+}
+
+/// Shares work out; results in the order of `items`.
+fn on_all_processors<I: Sync, R: Send>(
+    items: &[I],
+    work: impl Fn(&[I]) -> Result<Vec<R>, GitError> + Sync,
+) -> Result<Vec<R>, GitError> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(8);
-    let share = places.len().div_ceil(threads).max(SHARE);
-    if places.len() <= share {
-        return read(places);
+    let share = items.len().div_ceil(threads).max(SHARE);
+    if items.len() <= share {
+        return work(items);
     }
+    let work = &work;
     std::thread::scope(|scope| {
         let workers: Vec<_> =
-            places.chunks(share).map(|chunk| scope.spawn(move || read(chunk))).collect();
-        let mut all = Vec::with_capacity(places.len());
+            items.chunks(share).map(|chunk| scope.spawn(move || work(chunk))).collect();
+        let mut all = Vec::with_capacity(items.len());
         for worker in workers {
             all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }

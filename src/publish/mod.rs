@@ -31,7 +31,7 @@ pub use read::{is_titans, is_titans_path, read, read_last};
 pub use rendered::{Changed, Rendered};
 pub use resume::{Resume, resume};
 
-use crate::git::{CommitDraft, CommitInfo, GitError, Repository, Signature, TreeEdit, empty_tree};
+use crate::git::{CommitDraft, CommitInfo, GitError, Objects, Signature, TreeEdit, empty_tree};
 use crate::model::{
     DeploymentRef, Fleet, Name, Pairs, RepoPath, Revision, Schedule, TreeId, Trees,
 };
@@ -95,14 +95,13 @@ pub struct Commit {
 }
 
 /// Writes the objects and, if anything differs from `rendered`, the commit for `source`; then `rendered`
-/// is what that commit holds. Moves no ref. `repository` is the view of [`crate::git::Objects`] that
-/// several commits may share.
+/// is what that commit holds. Moves no ref; several commits may share `objects`.
 ///
 /// # Errors
 /// When an object of the previous tree cannot be read, or a new one cannot be written; `rendered` is as
 /// it was.
 pub fn publish(
-    repository: &Repository,
+    objects: &Objects,
     rendered: &mut Rendered,
     plan: &RenderedPlan<'_>,
     source: &CommitInfo,
@@ -110,9 +109,10 @@ pub fn publish(
     if plan.fleet.held.all.is_some() {
         return Ok(Published::Unchanged);
     }
+    let repository = objects.repository();
     let tip = rendered.revision.map(|revision| repository.commit(revision)).transpose()?;
     let tip = tip.map_or_else(empty_tree, |commit| commit.tree);
-    let Edited { tree, difference } = edit::edit(repository, rendered, plan)?;
+    let Edited { tree, difference } = edit::edit(objects, rendered, plan)?;
     // `hydrator.metadata` names the source commit: a new one alone is no reason for a commit. That
     // removals begin or end to be held is one, because later commits build on it.
     let named = rendered.source == Some(source.id);

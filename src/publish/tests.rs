@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
-use crate::git::EntryKind;
+use crate::git::{EntryKind, Repository};
 use crate::model::{
     AssignmentRef, Assignments, Deployment, DeploymentSpec, Hold, Host, HostSpec, Labels,
     TargetRef, TemplateRef,
@@ -125,7 +125,10 @@ impl Scene {
             removals: None,
         };
         let source = self.source();
-        publish(&self.repository, &mut self.rendered, &plan, &source).expect("published")
+        let objects = self.repository.begin();
+        let published = publish(&objects, &mut self.rendered, &plan, &source).expect("published");
+        objects.finish().expect("durable");
+        published
     }
 
     /// Publishes, and reads the result back: that is what is known of it without reading.

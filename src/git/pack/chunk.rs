@@ -20,10 +20,10 @@ use gix::objs::tree::EntryKind as Mode;
 use super::entry::{self, Encoder, Level};
 use super::families::Families;
 use super::{Sibling, delta};
-use crate::git::GitError;
 use crate::git::error::gix_error;
 use crate::git::raw::{self, Slot};
 use crate::git::read::{object, tree_id};
+use crate::git::{EntryKind, GitError};
 use crate::model::{RepoPath, TreeId};
 
 /// When a chunk should be handed over: larger ones save little, and wait in memory.
@@ -99,9 +99,25 @@ impl Chunk {
     ) -> Result<TreeId, GitError> {
         let mut blobs = Vec::with_capacity(files.len());
         for (path, bytes) in files {
-            blobs.push((path.as_str(), self.add_blob(bytes, Some(sibling(path)))?));
+            blobs.push((path.as_str(), (Mode::Blob, self.add_blob(bytes, Some(sibling(path)))?)));
         }
         self.folder(&blobs).map(tree_id)
+    }
+
+    /// Adds the tree in which files and folders that are known elsewhere lie at these paths; those that
+    /// share a folder stand together. Returns the empty tree where there are none.
+    ///
+    /// # Errors
+    /// As [`Chunk::blob`].
+    pub fn tree(&mut self, entries: &[(&str, EntryKind, TreeId)]) -> Result<TreeId, GitError> {
+        let mode = |kind: &EntryKind| match kind {
+            EntryKind::Tree => Mode::Tree,
+            EntryKind::File => Mode::Blob,
+            EntryKind::Symlink => Mode::Link,
+            EntryKind::Submodule => Mode::Commit,
+        };
+        let leaves = entries.iter().map(|(path, kind, id)| (*path, (mode(kind), object(*id))));
+        self.folder(&leaves.collect::<Vec<_>>()).map(tree_id)
     }
 
     fn add_blob(&mut self, bytes: &[u8], sibling: Option<Sibling>) -> Result<ObjectId, GitError> {
@@ -126,19 +142,20 @@ impl Chunk {
         Ok(id)
     }
 
-    /// Adds the tree of `files`, in the order of their paths, so that those of a folder stand together.
-    fn folder(&mut self, files: &[(&str, ObjectId)]) -> Result<ObjectId, GitError> {
-        let mut slots = Vec::with_capacity(files.len());
-        let mut rest = files;
-        while let [(path, id), after @ ..] = rest {
+    /// Adds the tree of `leaves`, of which those of a folder stand together.
+    fn folder(&mut self, leaves: &[(&str, (Mode, ObjectId))]) -> Result<ObjectId, GitError> {
+        let mut slots = Vec::with_capacity(leaves.len());
+        let mut rest = leaves;
+        while let [(path, leaf), after @ ..] = rest {
             let Some((folder, _)) = path.split_once('/') else {
-                slots.push(Slot { name: path.as_bytes(), mode: Mode::Blob, id: *id });
+                slots.push(Slot { name: path.as_bytes(), mode: leaf.0, id: leaf.1 });
                 rest = after;
                 continue;
             };
             let below = |path: &'_ str| Some(path.strip_prefix(folder)?.strip_prefix('/')?.len());
-            let inside =
-                rest.iter().map_while(|(path, id)| Some((&path[path.len() - below(path)?..], *id)));
+            let inside = rest
+                .iter()
+                .map_while(|(path, leaf)| Some((&path[path.len() - below(path)?..], *leaf)));
             let inside: Vec<_> = inside.collect();
             rest = &rest[inside.len()..];
             let id = self.folder(&inside)?;

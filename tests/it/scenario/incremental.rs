@@ -211,7 +211,9 @@ fn verify(repository: &ConfigRepo) -> usize {
 
 fn story(seed: u64, by_hand: bool) {
     let mut twins = Twins::new();
-    twins.each(|repository| drop(repository.commit("the fleet")));
+    twins.each(|repository| {
+        repository.commit("the fleet");
+    });
     twins.pass("the fleet");
     let mut dice = Dice(seed);
     for step in 0..40 {
@@ -221,7 +223,9 @@ fn story(seed: u64, by_hand: bool) {
             let (first, message) = change(&mut Dice(seed), &mut twins.repositories[0]);
             change(&mut Dice(seed), &mut twins.repositories[1]);
             what = format!("{what}; {first}");
-            twins.each(|repository| drop(repository.commit_on("main", &message)));
+            twins.each(|repository| {
+                repository.commit_on("main", &message);
+            });
         }
         if by_hand && dice.roll(5) == 0 {
             let paths =
