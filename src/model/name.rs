@@ -1,5 +1,6 @@
 //! Names of objects.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The name of an object: an RFC 1123 label (lower case, digits, `-`; at most 63 characters; starts
 /// and ends with a letter or digit). Such a name is safe as a path segment, a ref segment, a
 /// Kubernetes name and a command argument. Cheap to clone: a fleet repeats few names very often.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(Arc<str>);
 
@@ -67,6 +68,19 @@ impl Name {
     #[must_use]
     pub fn default_workspace() -> Self {
         Self("default".into())
+    }
+}
+
+// Most names that are compared are clones of each other: that is seen without reading them.
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -41,14 +41,20 @@ impl Trees {
                 let of_host = self.hosts.entry(host.clone()).or_default();
                 of_host.insert(deployment.clone(), tree)
             }
-            None => self.hosts.get_mut(host).and_then(|of_host| of_host.remove(deployment)),
+            None => self.remove(deployment, host),
         };
         match (before, tree) {
             (None, Some(_)) => self.count += 1,
             (Some(_), None) => self.count -= 1,
             _ => {}
         }
-        if self.of(host).is_empty() {
+        before
+    }
+
+    fn remove(&mut self, deployment: &DeploymentRef, host: &Name) -> Option<TreeId> {
+        let of_host = self.hosts.get_mut(host)?;
+        let before = of_host.remove(deployment);
+        if of_host.is_empty() {
             self.hosts.remove(host);
         }
         before

@@ -172,7 +172,7 @@ fn sort(value: &[u8]) -> Option<Sort> {
         let colon = inner.windows(2).any(|two| two == b": ");
         return (edges && !colon && inner.iter().all(fine)).then_some(Sort::Quoted);
     }
-    if matches!(first, b'0'..=b'9') {
+    if first.is_ascii_digit() {
         // An address is no number: `10.0.0.1`, `10.0.0.0/24`.
         let dots = value.iter().filter(|byte| **byte == b'.').count();
         let digits = |extra: &[u8]| value.iter().all(|b| b.is_ascii_digit() || extra.contains(b));

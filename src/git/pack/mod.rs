@@ -24,6 +24,7 @@ mod writer;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use gix::ObjectId;
@@ -38,7 +39,7 @@ use present::Present;
 use writer::PackWriter;
 pub(super) use writer::TEMPORARY;
 
-/// Up to so many objects of a chunk gix is asked for each of them.
+/// Up to so many objects gix is asked for each of them.
 const FEW: usize = 256;
 
 /// What a blob has in common with its siblings, such as one file of one deployment on all hosts.
@@ -71,6 +72,8 @@ pub(super) struct Stage {
     state: Mutex<State>,
     /// What the repository had, once it is asked for very many objects.
     present: OnceLock<Present>,
+    /// How often something was written.
+    written: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -85,8 +88,12 @@ impl Repository {
     #[must_use]
     pub fn begin(&self) -> Objects {
         let folder = self.git_dir().join("objects/pack");
-        let stage =
-            Arc::new(Stage { folder, state: Mutex::new(State::Empty), present: OnceLock::new() });
+        let stage = Arc::new(Stage {
+            folder,
+            state: Mutex::new(State::Empty),
+            present: OnceLock::new(),
+            written: AtomicUsize::new(0),
+        });
         Objects { repository: self.staged(Arc::clone(&stage)), stage }
     }
 }
@@ -164,6 +171,9 @@ impl Stage {
 
     /// Writes to the pack, which begins with that.
     fn write(&self, write: impl FnOnce(&mut PackWriter) -> io::Result<()>) -> Result<(), GitError> {
+        if self.written.fetch_add(1, Relaxed) > FEW {
+            self.present.get_or_init(|| Present::new(&self.folder));
+        }
         let mut state = self.lock();
         if matches!(*state, State::Empty) {
             let pack = PackWriter::new(&self.folder).map_err(|error| self.failed(error))?;

@@ -59,23 +59,21 @@ impl Sources {
     }
 }
 
+type Changes = BTreeMap<RepoPath, Option<Content>>;
+
 /// Compares two trees, of which the first one is clean.
 struct Walk<'a> {
     /// Collects what is new or different.
     reader: TreeReader<'a>,
     /// What is no longer there, or different.
-    gone: BTreeMap<RepoPath, Option<Content>>,
+    gone: Changes,
     /// Whether nothing was met that Git or titan refuses.
     clean: bool,
 }
 
 impl Walk<'_> {
     /// The changes, and the number of files after them, if all is clean.
-    fn run(
-        mut self,
-        last: &Last,
-        tree: ObjectId,
-    ) -> Result<Option<(BTreeMap<RepoPath, Option<Content>>, usize)>, GitError> {
+    fn run(mut self, last: &Last, tree: ObjectId) -> Result<Option<(Changes, usize)>, GitError> {
         if last.tree == tree {
             return Ok(Some((self.gone, last.files)));
         }

@@ -21,6 +21,7 @@ const DEPTH: usize = 3;
 
 /// A file that titan wrote.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are assignments")]
 pub(super) enum File {
     Fleet(FleetStatus),
     Diagnostics(DiagnosticsFile),
