@@ -51,6 +51,23 @@ impl Trees {
         before
     }
 
+    /// Sets trees of one host (`None`: it has none any more).
+    pub fn set_all(&mut self, host: &Name, trees: &BTreeMap<DeploymentRef, Option<TreeId>>) {
+        if self.hosts.contains_key(host) {
+            for (deployment, tree) in trees {
+                self.set(deployment, host, *tree);
+            }
+            return;
+        }
+        let there =
+            trees.iter().filter_map(|(deployment, tree)| Some((deployment.clone(), (*tree)?)));
+        let all: BTreeMap<_, _> = there.collect();
+        if !all.is_empty() {
+            self.count += all.len();
+            self.hosts.insert(host.clone(), all);
+        }
+    }
+
     fn remove(&mut self, deployment: &DeploymentRef, host: &Name) -> Option<TreeId> {
         let of_host = self.hosts.get_mut(host)?;
         let before = of_host.remove(deployment);

@@ -223,48 +223,52 @@ fn folder(name: &Name, previous: &Rendered, plan: &RenderedPlan<'_>) -> Option<R
     if new.as_str().len() > Host::LONGEST_FOLDER || stays { old() } else { Some(new) }
 }
 
-/// The assignments that differ. Where a folder comes, goes or moves, all that is in it counts.
+/// The assignments that differ, host by host. Where a folder comes, goes or moves, all that is in it
+/// counts.
 fn changed(
     previous: &Rendered,
     plan: &RenderedPlan<'_>,
     folders: &BTreeMap<Name, Option<RepoPath>>,
 ) -> Changed {
-    let mut changed = Changed::default();
-    let mut compare = |host: &Name, deployment: &DeploymentRef| {
-        let new = folders.get(host);
-        let there = new.map_or_else(|| previous.folders.contains_key(host), Option::is_some);
-        let old = previous.trees.get(deployment, host);
-        let tree = if there { wanted(previous, plan, deployment, host) } else { None };
-        if old != tree || (new.is_some() && old.is_some()) {
-            changed.insert(deployment, host, tree);
-        }
+    let touched: BTreeSet<&Name> =
+        plan.touched.iter().flat_map(|pairs| pairs.hosts.keys()).chain(folders.keys()).collect();
+    let of_host = |host: &Name| {
+        let differing: BTreeMap<_, _> = on_host(previous, plan, host, folders.get(host)).collect();
+        (!differing.is_empty()).then(|| (host.clone(), differing))
     };
-    for (deployment, host) in plan.touched.iter().flat_map(|pairs| pairs.iter()) {
-        compare(host, deployment);
-    }
-    for host in folders.keys() {
-        previous.trees.of(host).keys().for_each(|deployment| compare(host, deployment));
-    }
-    changed
+    Changed { hosts: touched.into_iter().filter_map(of_host).collect() }
 }
 
-/// The tree that an assignment is to have. One without a single file has no folder.
-fn wanted(
-    previous: &Rendered,
-    plan: &RenderedPlan<'_>,
-    deployment: &DeploymentRef,
-    host: &Name,
-) -> Option<TreeId> {
+/// What differs on one host, whose folder may come to be a `new` one, or none.
+fn on_host<'a>(
+    previous: &'a Rendered,
+    plan: &'a RenderedPlan<'_>,
+    host: &'a Name,
+    new: Option<&'a Option<RepoPath>>,
+) -> impl Iterator<Item = (DeploymentRef, Option<TreeId>)> {
+    let there = new.map_or_else(|| previous.folders.contains_key(host), Option::is_some);
+    let (before, made) = (previous.trees.of(host), plan.made.of(host));
+    let of_touched = plan.touched.iter().filter_map(|pairs| pairs.hosts.get(host)).flatten();
+    let moving = before.keys().filter(move |_| new.is_some());
+    of_touched.chain(moving).filter_map(move |deployment| {
+        let old = before.get(deployment).copied();
+        let made = made.get(deployment).copied();
+        let stays = || old.filter(|_| stays(plan, deployment, host));
+        // An assignment without a single file has no folder.
+        let tree = made.or_else(stays).filter(|tree| there && *tree != empty_tree());
+        let differs = old != tree || (new.is_some() && old.is_some());
+        differs.then(|| (deployment.clone(), tree))
+    })
+}
+
+/// Whether what an assignment has stays, where nothing new was made for it.
+fn stays(plan: &RenderedPlan<'_>, deployment: &DeploymentRef, host: &Name) -> bool {
     let (schedule, held) = (plan.schedule, &plan.fleet.held);
-    let tree = plan.made.get(deployment, host).or_else(|| {
-        let stays = schedule.kept.contains(deployment, host)
-            || schedule.assignments.contains(deployment, host)
-            || held.hosts.contains_key(host)
-            || held.deployments.contains_key(deployment)
-            || plan.removals.is_some_and(|removals| removals.kept.contains(deployment, host));
-        previous.trees.get(deployment, host).filter(|_| stays)
-    });
-    tree.filter(|tree| *tree != empty_tree())
+    schedule.kept.contains(deployment, host)
+        || schedule.assignments.contains(deployment, host)
+        || held.hosts.contains_key(host)
+        || held.deployments.contains_key(deployment)
+        || plan.removals.is_some_and(|removals| removals.kept.contains(deployment, host))
 }
 
 /// The hosts chosen for deployments with `replicas`, where that may differ. What is recorded for a

@@ -6,7 +6,7 @@ use super::files::REFERENCE;
 use super::rendered::Difference;
 use super::{Rendered, RenderedPlan};
 use crate::git::CommitInfo;
-use crate::model::{DeploymentRef, Name};
+use crate::model::{DeploymentRef, Name, TreeId};
 
 /// The source commit that was rendered.
 pub const SOURCE_TRAILER: &str = "Titan-Source-Commit";
@@ -98,19 +98,13 @@ fn subject(shown: &Shown<'_>, plan: &RenderedPlan<'_>) -> String {
         let them = if commits == 1 { "a commit".into() } else { format!("{commits} commits") };
         return format!("take back {them} of somebody else");
     }
-    let pairs = |removed: bool| {
-        let chosen =
-            difference.changed.iter().filter(move |(_, _, tree)| tree.is_none() == removed);
-        let pairs = chosen.map(|(deployment, host, _)| (deployment, host));
-        pairs.unzip::<_, _, BTreeSet<&DeploymentRef>, BTreeSet<&Name>>()
-    };
-    let (rendered, to) = pairs(false);
+    let (rendered, to) = pairs(difference, |tree| tree.is_some());
     if !rendered.is_empty() {
-        return format!("render {} to {}", deployments(&rendered), hosts(to.len()));
+        return format!("render {} to {}", deployments(&rendered), hosts(to));
     }
-    let (removed, from) = pairs(true);
+    let (removed, from) = pairs(difference, |tree| tree.is_none());
     if !removed.is_empty() {
-        return format!("remove {} from {}", deployments(&removed), hosts(from.len()));
+        return format!("remove {} from {}", deployments(&removed), hosts(from));
     }
     for (verb, names) in shown.placed() {
         if let Some(name) = names.first() {
@@ -127,6 +121,25 @@ fn subject(shown: &Shown<'_>, plan: &RenderedPlan<'_>) -> String {
         (Some(_), None) => "no removal is held any more".to_owned(),
         _ => "record assignments".to_owned(),
     }
+}
+
+/// The deployments of the chosen assignments, and on how many hosts these are.
+fn pairs(
+    difference: &Difference,
+    chosen: impl Fn(Option<TreeId>) -> bool,
+) -> (BTreeSet<&DeploymentRef>, usize) {
+    let (mut deployments, mut hosts) = (BTreeSet::new(), 0);
+    for pairs in difference.changed.hosts.values() {
+        let these =
+            pairs.iter().filter(|(_, tree)| chosen(**tree)).map(|(deployment, _)| deployment);
+        let mut any = false;
+        for deployment in these {
+            any = true;
+            deployments.insert(deployment);
+        }
+        hosts += usize::from(any);
+    }
+    (deployments, hosts)
 }
 
 fn deployments(names: &BTreeSet<&DeploymentRef>) -> String {

@@ -54,6 +54,7 @@ pub struct Changed {
 }
 
 impl Changed {
+    /// Notes one.
     pub(super) fn insert(&mut self, deployment: &DeploymentRef, host: &Name, to: Option<TreeId>) {
         self.hosts.entry(host.clone()).or_default().insert(deployment.clone(), to);
     }
@@ -96,11 +97,16 @@ impl Rendered {
 
     /// Takes over what differs in the files.
     pub(super) fn take(&mut self, difference: &Difference) {
-        for (deployment, host, tree) in difference.changed.iter() {
-            self.trees.set(deployment, host, tree);
-            if !self.records.contains(deployment) {
-                self.set_current(deployment, host, tree.is_some());
+        let mut runs: BTreeMap<&DeploymentRef, Vec<(&Name, bool)>> = BTreeMap::new();
+        for (host, pairs) in &difference.changed.hosts {
+            self.trees.set_all(host, pairs);
+            for (deployment, tree) in pairs {
+                runs.entry(deployment).or_default().push((host, tree.is_some()));
             }
+        }
+        runs.retain(|deployment, _| !self.records.contains(*deployment));
+        for (deployment, hosts) in runs {
+            self.set_current(deployment, hosts);
         }
         for (host, folder) in &difference.folders {
             match folder {
@@ -113,11 +119,16 @@ impl Rendered {
         }
     }
 
-    fn set_current(&mut self, deployment: &DeploymentRef, host: &Name, runs: bool) {
-        if runs {
-            self.current.insert(deployment, host);
-        } else {
-            self.current.remove(deployment, host);
+    fn set_current(&mut self, deployment: &DeploymentRef, hosts: Vec<(&Name, bool)>) {
+        let mut now = self.current.hosts.remove(deployment).unwrap_or_default();
+        for (host, _) in hosts.iter().filter(|(_, runs)| !runs) {
+            now.remove(*host);
+        }
+        let mut new: BTreeSet<Name> =
+            hosts.iter().filter(|(_, runs)| *runs).map(|(host, _)| (*host).clone()).collect();
+        now.append(&mut new);
+        if !now.is_empty() {
+            self.current.hosts.insert(deployment.clone(), now);
         }
     }
 
@@ -143,10 +154,10 @@ impl Rendered {
 impl Difference {
     /// The assignments whose place among the current ones may be another now.
     pub(super) fn moved(&self, before: &Assignments) -> Pairs {
-        let mut moved = Pairs::default();
-        for (deployment, host, _) in self.changed.iter() {
-            moved.insert(deployment, host);
-        }
+        let of_host = |(host, pairs): (&Name, &BTreeMap<DeploymentRef, Option<TreeId>>)| {
+            (host.clone(), pairs.keys().cloned().collect())
+        };
+        let mut moved = Pairs { hosts: self.changed.hosts.iter().map(of_host).collect() };
         for (deployment, hosts) in &self.records {
             let hosts = hosts.iter().flatten().chain(before.of(deployment));
             hosts.for_each(|host| moved.insert(deployment, host));

@@ -48,7 +48,7 @@ fn before_the_commit() {
     removals
     - host austin leaves the fleet, and 1 assignment with it
     - stores/till/prod leaves 1 of 2 hosts: austin
-      guard: 1 of 3 assignments would be removed, 3 may be: they go
+      guard: 1 of 3 assignments would be removed, 10 may be: they go
 
     placement
     + host rome joins the fleet

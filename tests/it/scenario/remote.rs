@@ -305,7 +305,7 @@ fn of_many_who_write_to_a_remote_nobody_loses_anything() {
     let start = repository.head("main").expect("it has a head");
     let checkout = repository.folder.path().join("checkout");
     assert!(git(repository.folder.path(), &["clone", "-q", &fleet, "checkout"]));
-    let _controller = repository
+    let controller = repository
         .spawn("controller", &["controller", "--no-listen", "--fleet", &fleet, "--poll", "200ms"]);
     let titan = |cache: &str, arguments: &[&str]| {
         let mut command = repository.command(arguments);
@@ -367,6 +367,8 @@ fn of_many_who_write_to_a_remote_nobody_loses_anything() {
         .collect();
     let once: BTreeSet<_> = sources.iter().collect();
     assert_eq!(once.len(), sources.len(), "a source commit was rendered twice");
+    // What is being pushed would look as if it were missing.
+    drop(controller);
     repository.assert_sound();
 }
 

@@ -261,7 +261,8 @@ impl ConfigRepo {
             .current_dir(&self.path)
             .output()
             .expect("git runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     }
 }
 
