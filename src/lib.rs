@@ -40,6 +40,20 @@
 //! 4. [`agent`] sees that its host's folder has another tree id, lets [`deliver`] apply it, and reports.
 //! 5. [`api`] takes the report, [`observe`] folds it into the assignment's status and commits it in batches.
 //!
+//! # Cost follows change
+//! A controller keeps what it knows between passes (`controller/known.rs`), all of which follows from Git:
+//! - `git::Sources` tells which source files differ; `parse::Parser` reads only those, and objects that are
+//!   equal keep their `Arc`s;
+//! - `plan::Core` finds by comparing fleets what has to be rendered, and what else may differ; the scheduler
+//!   keeps the hosts of each target and patches them;
+//! - `controller::workers` render in processes that may be killed, into chunks of one pack;
+//! - [`publish`] edits the previous tree where something differs, and keeps `Rendered` up to date;
+//! - [`observe`] is told what was touched.
+//!
+//! After a restart it reads the rendered head and goes on from there; what was rendered before is rendered
+//! again behind it and compared, a few hosts at a time. `tests/it/scenario/incremental.rs` shows that who
+//! keeps, who forgets and who comes late write the same commits.
+//!
 //! # Invariants
 //! Each has a test that would fail without it.
 //! - **I1** An accepted change appears in history exactly once.
