@@ -156,11 +156,11 @@ impl Known {
             held: &held,
             removals: removals.as_ref(),
         };
-        let published = timings.time(Stage::Publish, || {
+        let mut published = timings.time(Stage::Publish, || {
             publish::publish(objects, &mut self.rendered, &plan, &source)
         })?;
-        if let Published::Committed(commit) = &published {
-            self.moved.clone_from(&commit.moved);
+        if let Published::Committed(commit) = &mut published {
+            self.moved = std::mem::take(&mut commit.moved);
         }
         Ok(Rendering { source, published, step })
     }

@@ -222,6 +222,7 @@ impl State {
                 "rendered"
             );
         }
+        tracing::debug!(stages = %pass.timings, "a pass");
         if pass.commits.is_empty() {
             tracing::info!(source = %pass.source.id.short(), took_ms, "nothing to render");
         }

@@ -60,6 +60,17 @@ impl Timings {
     }
 }
 
+impl std::fmt::Display for Timings {
+    /// `read 2.1 ms, render 0.8 ms`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, (stage, duration)) in self.stages.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{} {} ms", stage.as_str(), millis(*duration))?;
+        }
+        Ok(())
+    }
+}
+
 /// Milliseconds, with three digits behind the point.
 #[must_use]
 pub fn millis(duration: Duration) -> f64 {

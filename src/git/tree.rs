@@ -1,6 +1,7 @@
 //! Editing trees in the object database.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 
 use gix::ObjectId;
 use gix::objs::Kind;
@@ -193,35 +194,75 @@ fn write_folder(
         Some(base) => read_tree(store, base)?,
         None => Tree::parse(Vec::new()).expect("because nothing is sorted"),
     };
+    let find = |name: &str| tree.find(name.as_bytes());
+    let entry = |name: &str| find(name).map(|(_, slot)| (slot.mode, slot.id));
+    let changes = folder.changes.into_iter().map(|(name, node)| (entry(&name), name, node));
     let (mut removed, mut added) = (Vec::new(), Vec::new());
-    for (name, node) in folder.changes {
-        let old = tree.find(name.as_bytes());
-        let entry = old.map(|(_, slot)| (slot.mode, slot.id));
-        let new = match node {
-            Node::Blob(id) => Some((Mode::Blob, id)),
-            Node::Tree(id) => (!id.is_empty_tree()).then_some((Mode::Tree, id)),
-            Node::Removed => None,
-            Node::Folder(below) => {
-                let inherits = matches!(below.base, Base::Inherited);
-                let inherited = entry.filter(|(mode, _)| *mode == Mode::Tree).map(|(_, id)| id);
-                match write_folder(store, inherited, below)? {
-                    Some(id) => Some((Mode::Tree, id)),
-                    // Removing `a/b` where `a` is a file removes nothing.
-                    None if inherits => entry.filter(|(mode, _)| *mode != Mode::Tree),
-                    None => None,
-                }
-            }
-        };
-        if new == entry {
+    for (name, new) in write_all(store, changes.collect())? {
+        if new == entry(&name) {
             continue;
         }
-        removed.extend(old.map(|(place, _)| place));
+        removed.extend(find(&name).map(|(place, _)| place));
         added.extend(new.map(|(mode, id)| New { name, mode, id }));
     }
     if tree.len() + added.len() == removed.len() {
         return Ok(None);
     }
     store.write(Kind::Tree, &tree.splice(removed, added), None).map(Some)
+}
+
+/// What a tree has under a name.
+type Held = Option<(Mode, ObjectId)>;
+
+/// So many changes in one folder are worth a thread of their own.
+const SHARE: usize = 500;
+
+/// Writes what is to be under each name, where something may be already; very many on all processors.
+fn write_all(
+    store: &Store,
+    mut changes: Vec<(Held, String, Node)>,
+) -> Result<Vec<(String, Held)>, GitError> {
+    let write = |store: &Store, changes: Vec<(Held, String, Node)>| {
+        let each = changes.into_iter();
+        each.map(|(old, name, node)| Ok((name, write_node(store, old, node)?))).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(8);
+    let share = changes.len().div_ceil(threads).max(SHARE);
+    if changes.len() <= share {
+        return write(store, changes);
+    }
+    std::thread::scope(|scope| {
+        let mut workers = Vec::new();
+        while !changes.is_empty() {
+            let rest = changes.split_off(share.min(changes.len()));
+            let (store, part) = (store.another(), std::mem::replace(&mut changes, rest));
+            workers.push(scope.spawn(move || write(&store, part)));
+        }
+        let mut all: Vec<(String, Held)> = Vec::new();
+        for worker in workers {
+            let done = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            all.append(&mut done?);
+        }
+        Ok(all)
+    })
+}
+
+fn write_node(store: &Store, old: Held, node: Node) -> Result<Held, GitError> {
+    Ok(match node {
+        Node::Blob(id) => Some((Mode::Blob, id)),
+        Node::Tree(id) => (!id.is_empty_tree()).then_some((Mode::Tree, id)),
+        Node::Removed => None,
+        Node::Folder(below) => {
+            let inherits = matches!(below.base, Base::Inherited);
+            let inherited = old.filter(|(mode, _)| *mode == Mode::Tree).map(|(_, id)| id);
+            match write_folder(store, inherited, below)? {
+                Some(id) => Some((Mode::Tree, id)),
+                // Removing `a/b` where `a` is a file removes nothing.
+                None if inherits => old.filter(|(mode, _)| *mode != Mode::Tree),
+                None => None,
+            }
+        }
+    })
 }
 
 /// A tree as it should be. What others wrote may be out of order or have a name twice: it is put right

@@ -195,6 +195,11 @@ pub(super) struct Store {
 }
 
 impl Store {
+    /// The same for another thread.
+    pub(super) fn another(&self) -> Self {
+        Self { gix: self.gix.clone(), stage: self.stage.clone() }
+    }
+
     /// The bytes of an object of that kind.
     pub(super) fn data(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, GitError> {
         let damaged = |source: Box<dyn std::error::Error + Send + Sync>| GitError::Object {
