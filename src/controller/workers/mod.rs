@@ -9,7 +9,7 @@
 //!
 //! A template is somebody's program. [`crate::render`] counts its steps and its output; what cannot be
 //! counted there ends here. A worker has no environment, files or network and little memory; one that
-//! takes too much time is killed. The deployment that it was rendering then is told so ([`verdict`]),
+//! takes too much time is killed. The deployment that it was rendering then is told so (`verdict`),
 //! and a fresh worker renders the rest.
 //!
 //! Workers stay, and remember the templates and deployments that they were sent: a change of one host
@@ -90,7 +90,7 @@ pub struct Workers {
 
 impl Workers {
     /// Processes of this very binary, even if the file was replaced in the meantime. It must answer
-    /// to [`SUBCOMMAND`] by calling [`serve`]. They start when they are needed.
+    /// to [`SUBCOMMAND`] by calling [`serve()`]. They start when they are needed.
     ///
     /// # Errors
     /// When the system does not say which binary this is.

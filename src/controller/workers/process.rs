@@ -18,7 +18,7 @@ use super::{Confinement, Probe};
 use crate::git::GitError;
 use crate::model::{Fleet, Limits, Size};
 
-/// The subcommand that calls [`super::serve`].
+/// The subcommand that calls [`super::serve()`].
 pub const SUBCOMMAND: &str = "worker";
 
 /// A running worker, and what it knows.
