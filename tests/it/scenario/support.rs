@@ -254,15 +254,23 @@ impl ConfigRepo {
         self.git.branch(branch).expect("the branch is readable")
     }
 
-    /// `git fsck` finds nothing.
+    /// `git fsck` finds nothing. It reads objects first and branches last: what a push brings meanwhile
+    /// looks as if it were missing, so it is asked again. What is missing stays so.
     pub(crate) fn assert_sound(&self) {
-        let output = Command::new("git")
-            .args(["fsck", "--full", "--strict", "--no-dangling"])
-            .current_dir(&self.path)
-            .output()
-            .expect("git runs");
-        let said = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+        let mut said = String::new();
+        for _ in 0..5 {
+            let output = Command::new("git")
+                .args(["fsck", "--full", "--strict", "--no-dangling"])
+                .current_dir(&self.path)
+                .output()
+                .expect("git runs");
+            if output.status.success() {
+                return;
+            }
+            said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        panic!("{said}");
     }
 }
 
