@@ -201,9 +201,13 @@ impl State {
             self.look();
             return;
         }
-        let done = self.reconciler.as_ref().filter(|reconciler| reconciler.is_checked());
-        let problems = done.map(|reconciler| reconciler.problems());
-        if let Some((problems, mut pass)) = problems.zip(self.unchecked.take()) {
+        let Some(done) = self.reconciler.as_ref().filter(|reconciler| reconciler.is_checked())
+        else {
+            // The next hosts follow.
+            return;
+        };
+        let problems = done.problems();
+        if let Some(mut pass) = self.unchecked.take() {
             tracing::debug!("what was rendered before is checked");
             (pass.held, pass.diagnostics) = problems;
             pass.unchecked = false;

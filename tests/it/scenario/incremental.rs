@@ -10,7 +10,7 @@ use titan::git::{CommitDraft, FleetRepository, Location, Signature, TreeEdit};
 use titan::model::{Limits, RepoPath};
 use titan::publish;
 
-use super::support::ConfigRepo;
+use super::support::{ConfigRepo, eventually};
 
 /// Numbers that are the same on every run.
 struct Dice(u64);
@@ -258,4 +258,22 @@ fn what_is_kept_between_passes_changes_nothing() {
 #[test]
 fn what_hands_do_in_between_changes_nothing() {
     (11..=13).for_each(|seed| story(seed, true));
+}
+
+/// The check behind a restart goes on over many hosts, a part of them at a time, to the last.
+#[test]
+fn all_that_was_rendered_before_is_checked_after_a_restart() {
+    let mut repository =
+        ConfigRepo::new().quick().template().workload().deployment("prod", "1", "");
+    for host in 0..600 {
+        repository.edit_host(&format!("h{host}"), "");
+    }
+    repository.commit("a wide fleet");
+    repository.titan_ok(&["reconcile"]);
+    let log = repository.folder.path().join("controller.log");
+    let _controller = repository.spawn("controller", &["-v", "controller", "--no-listen"]);
+    eventually("all is checked", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("what was rendered before is checked")
+    });
 }
