@@ -22,8 +22,8 @@
 //!
 //! | layer | modules | may do |
 //! |---|---|---|
-//! | L0 | [`model`] | nothing: plain data |
-//! | L1 | [`parse`], [`schedule`], [`render`], [`plan`] (which may call the other three) | compute: no file, clock, environment, thread or log |
+//! | L0 | [`model`], [`parallel`] | nothing: plain data, and work shared out to threads |
+//! | L1 | [`parse`], [`schedule`], [`render`], [`plan`] (which may call the other three) | compute: no file, clock, environment or log |
 //! | L2 | [`git`] | Git: the only gix, notify and `git(1)` |
 //! | L3 | [`publish`], [`deliver`], [`observe`], [`change`] | one effect each, time comes in as an argument |
 //! | L4 | [`controller`], [`agent`], [`api`] | loops, clocks, sockets |
@@ -79,6 +79,7 @@
 //! stays in [`cli`], which maps kinds to exit codes.
 
 pub mod model;
+pub mod parallel;
 
 pub mod parse;
 pub mod plan;

@@ -248,7 +248,7 @@ fn assignments(
             for entry in repository.entries(tree)? {
                 let Ok(name) = Name::new(&entry.name) else { continue };
                 let (workspace, workload) = (workspace.clone(), workload.clone());
-                found.insert(DeploymentRef { workspace, workload, name }, entry.id);
+                found.insert(DeploymentRef::new(workspace, workload, name), entry.id);
             }
         }
     }

@@ -209,7 +209,7 @@ pub(crate) fn workload(workspace: Name, name: Name) -> ObjectRef {
 
 #[must_use]
 pub(crate) fn deployment(workspace: Name, workload: Name, name: Name) -> ObjectRef {
-    ObjectRef::Deployment(DeploymentRef { workspace, workload, name })
+    ObjectRef::Deployment(DeploymentRef::new(workspace, workload, name))
 }
 
 #[cfg(test)]

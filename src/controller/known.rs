@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::sources::Sources;
 use super::timings::{Stage, Timings};
-use super::workers::{Outcomes, Workers};
+use super::workers::{Onto, Outcomes, Workers};
 use crate::git::{CommitInfo, GitError, Objects, Repository, empty_tree};
 use crate::model::{
     AssignmentRef, DeploymentRef, Diagnostic, Fleet, Name, Pairs, Revision, Schedule, TreeId, Trees,
@@ -137,8 +137,9 @@ impl Known {
             self.core.advance(Arc::clone(&fleet), &self.rendered.current, &moved)
         });
         self.complete(&mut step);
+        let onto = Onto { objects, there: &self.rendered.trees };
         let outcomes =
-            timings.time(Stage::Render, || workers.render(&fleet, &step.render, Some(objects)))?;
+            timings.time(Stage::Render, || workers.render(&fleet, &step.render, Some(onto)))?;
         let Outcomes { mut made, failed } = outcomes;
         let mut held = plan::held(&fleet);
         held.extend(failed.iter().map(|(pair, problems)| named(pair, problems)));
@@ -287,7 +288,8 @@ impl Known {
     ) -> Result<Vec<Deviation>, GitError> {
         let Check::From(from) = self.check.clone() else { return Ok(Vec::new()) };
         let (pairs, next) = self.to_check(from.as_ref());
-        let Outcomes { made, failed } = workers.render(self.core.fleet(), &pairs, objects)?;
+        let onto = objects.map(|objects| Onto { objects, there: &self.rendered.trees });
+        let Outcomes { made, failed } = workers.render(self.core.fleet(), &pairs, onto)?;
         let mut deviations = Vec::new();
         for (deployment, host, tree) in made.iter() {
             let found = self.rendered.trees.get(deployment, host);

@@ -13,6 +13,7 @@ use super::pack::Store;
 use super::read::{self, child};
 use super::{GitError, Repository};
 use crate::model::{Content, Limits, RepoPath, Revision, SourceFile};
+use crate::parallel::share_out;
 
 mod changes;
 mod directory;
@@ -293,20 +294,11 @@ fn read_blobs(
         let store = repository.store();
         blobs.iter().map(|id| Ok((*id, blob(&store, *id, limits)?))).collect()
     };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
-    if threads == 1 || blobs.len() < 2 * SHARE {
-        return Ok(read(&blobs)?.into_iter().collect());
+    let mut all = HashMap::with_capacity(blobs.len());
+    for part in share_out(blobs, SHARE, || (), |(), blobs| read(&blobs)) {
+        all.extend(part?);
     }
-    let share = blobs.len().div_ceil(threads).max(SHARE);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            blobs.chunks(share).map(|chunk| scope.spawn(move || read(chunk))).collect();
-        let mut all = HashMap::with_capacity(blobs.len());
-        for worker in workers {
-            all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(all)
-    })
+    Ok(all)
 }
 
 fn blob(store: &Store, id: ObjectId, limits: &Limits) -> Result<Content, GitError> {

@@ -1,7 +1,6 @@
 //! Editing trees in the object database.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 
 use gix::ObjectId;
 use gix::objs::Kind;
@@ -12,6 +11,7 @@ use super::raw::{self, New, Slot, Tree};
 use super::read::{self, object, tree_id};
 use super::{GitError, Repository};
 use crate::model::{RepoPath, TreeId};
+use crate::parallel::share_out;
 
 /// Changes to a tree, collected in memory and written together. Sub-trees that no edit touches keep
 /// their ids and are not read. Folders that become empty vanish.
@@ -208,6 +208,9 @@ fn write_folder(
     if tree.len() + added.len() == removed.len() {
         return Ok(None);
     }
+    if let (Some(base), true, true) = (base, removed.is_empty(), added.is_empty()) {
+        return Ok(Some(base));
+    }
     store.write(Kind::Tree, &tree.splice(removed, added), None).map(Some)
 }
 
@@ -220,31 +223,17 @@ const SHARE: usize = 500;
 /// Writes what is to be under each name, where something may be already; very many on all processors.
 fn write_all(
     store: &Store,
-    mut changes: Vec<(Held, String, Node)>,
+    changes: Vec<(Held, String, Node)>,
 ) -> Result<Vec<(String, Held)>, GitError> {
     let write = |store: &Store, changes: Vec<(Held, String, Node)>| {
         let each = changes.into_iter();
         each.map(|(old, name, node)| Ok((name, write_node(store, old, node)?))).collect()
     };
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(8);
-    let share = changes.len().div_ceil(threads).max(SHARE);
-    if changes.len() <= share {
+    if changes.len() <= SHARE {
         return write(store, changes);
     }
-    std::thread::scope(|scope| {
-        let mut workers = Vec::new();
-        while !changes.is_empty() {
-            let rest = changes.split_off(share.min(changes.len()));
-            let (store, part) = (store.another(), std::mem::replace(&mut changes, rest));
-            workers.push(scope.spawn(move || write(&store, part)));
-        }
-        let mut all: Vec<(String, Held)> = Vec::new();
-        for worker in workers {
-            let done = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            all.append(&mut done?);
-        }
-        Ok(all)
-    })
+    let parts = share_out(changes, SHARE, || store.another(), |store, part| write(&store, part));
+    parts.into_iter().collect::<Result<Vec<Vec<_>>, _>>().map(|parts| parts.into_iter().flatten().collect())
 }
 
 fn write_node(store: &Store, old: Held, node: Node) -> Result<Held, GitError> {

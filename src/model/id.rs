@@ -1,7 +1,11 @@
 //! References and object ids: a type for each, so that none is taken for another.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,9 +70,14 @@ pub struct TemplateRef {
     pub name: Name,
 }
 
-/// A deployment's full name: `<workspace>/<workload>/<deployment>`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeploymentRef {
+/// A deployment's full name: `<workspace>/<workload>/<deployment>`. As large as a pointer, and cheap to
+/// clone: a fleet of ten thousand hosts repeats a few dozen of them half a million times.
+#[derive(Clone)]
+pub struct DeploymentRef(Arc<DeploymentName>);
+
+/// What a [`DeploymentRef`] consists of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeploymentName {
     pub workspace: Name,
     pub workload: Name,
     pub name: Name,
@@ -110,7 +119,43 @@ impl fmt::Display for AssignmentRef {
     }
 }
 
+impl Deref for DeploymentRef {
+    type Target = DeploymentName;
+
+    fn deref(&self) -> &DeploymentName {
+        &self.0
+    }
+}
+
+// As with names: most that are compared are clones of each other.
+impl Ord for DeploymentRef {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+impl PartialOrd for DeploymentRef {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for DeploymentRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+impl Eq for DeploymentRef {}
+impl Hash for DeploymentRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 impl DeploymentRef {
+    #[must_use]
+    pub fn new(workspace: Name, workload: Name, name: Name) -> Self {
+        Self(Arc::new(DeploymentName { workspace, workload, name }))
+    }
+
     /// The workload that it is an instance of.
     #[must_use]
     pub fn workload_ref(&self) -> WorkloadRef {
@@ -160,7 +205,7 @@ impl FromStr for DeploymentRef {
     type Err = RefError;
     fn from_str(text: &str) -> Result<Self, RefError> {
         let [workspace, workload, name] = names(text, "<workspace>/<workload>/<deployment>")?;
-        Ok(Self { workspace, workload, name })
+        Ok(Self::new(workspace, workload, name))
     }
 }
 impl FromStr for AssignmentRef {

@@ -126,7 +126,7 @@ impl Inside<'_> {
     fn assignment(self) -> Option<AssignmentRef> {
         let [workspace, workload, name] = self.names else { return None };
         let (workspace, workload, name) = (workspace.clone(), workload.clone(), name.clone());
-        let deployment = DeploymentRef { workspace, workload, name };
+        let deployment = DeploymentRef::new(workspace, workload, name);
         Some(AssignmentRef { deployment, host: self.host.clone() })
     }
 }

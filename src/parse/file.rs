@@ -9,6 +9,7 @@ use crate::model::{
     DeploymentSpec, Diagnostic, FleetSpec, Host, Labels, Limits, ObjectRef, SourceFile, Target,
     TemplateSpec, Workload, Workspace,
 };
+use crate::parallel::share_out;
 
 /// A file that means something to titan.
 #[derive(Debug, Clone)]
@@ -80,17 +81,5 @@ pub(crate) fn read_all(files: &[(&ObjectRef, &SourceFile)], limits: &Limits) -> 
     let read = |files: &[(&ObjectRef, &SourceFile)]| -> Vec<Outcome> {
         files.iter().map(|(id, file)| read(id, file, limits)).collect()
     };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
-    if threads == 1 || files.len() < 2 * SHARE {
-        return read(files);
-    }
-    let share = files.len().div_ceil(threads).max(SHARE);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            files.chunks(share).map(|chunk| scope.spawn(move || read(chunk))).collect();
-        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().flat_map(join).collect()
-    })
+    share_out(files.to_vec(), SHARE, || (), |(), files| read(&files)).concat()
 }

@@ -82,8 +82,9 @@ pub fn path_of(object: &ObjectRef, host_folder: Option<&RepoPath>) -> RepoPath {
         ObjectRef::Workload(WorkloadRef { workspace, name }) => {
             format!("workspaces/{workspace}/workloads/{name}/workload.yaml")
         }
-        ObjectRef::Deployment(DeploymentRef { workspace, workload, name }) => {
-            format!("workspaces/{workspace}/workloads/{workload}/deployments/{name}.yaml")
+        ObjectRef::Deployment(id) => {
+            let folder = format!("workspaces/{}/workloads/{}", id.workspace, id.workload);
+            format!("{folder}/deployments/{}.yaml", id.name)
         }
     };
     RepoPath::new(&text).expect("names and folders are safe path segments")
@@ -232,7 +233,7 @@ fn owned<'a>(mut walk: Walk<'a>, workspace: Name, rest: &[&'a str]) -> Result<Pl
         ["workloads", workload, "deployments", file] if is_yaml(file) => {
             walk.at += "/workloads".len();
             let workload = walk.folder(workload)?;
-            ObjectRef::Deployment(DeploymentRef { workspace, workload, name: walk.file(file)? })
+            ObjectRef::Deployment(DeploymentRef::new(workspace, workload, walk.file(file)?))
         }
         _ => return Err(Place::Unknown { nearest: nearest_owned(&workspace, rest) }),
     };

@@ -7,13 +7,13 @@
 //! ```
 
 use std::collections::{BTreeSet, HashSet};
-use std::num::NonZero;
 
 use super::{Changed, Rendered, files};
 use crate::git::{
     Chunk, Entry, EntryKind, GitError, Objects, Reader, Repository, Sibling, blob_id,
 };
 use crate::model::{DeploymentRef, Name, RepoPath, TreeId};
+use crate::parallel::share_out;
 
 /// So many hosts are worth a thread of their own.
 const SHARE: usize = 100;
@@ -52,9 +52,9 @@ pub(super) fn read(
 }
 
 fn read_all(repository: &Repository, places: &[Place]) -> Result<Vec<Found>, GitError> {
-    on_all_processors(places, |places| {
+    on_all_processors(places.iter().collect(), |places: Vec<&Place>| {
         let mut look = Look::new(repository);
-        places.iter().map(|place| look.of_host(place)).collect()
+        places.into_iter().map(|place| look.of_host(place)).collect()
     })
 }
 
@@ -64,12 +64,13 @@ pub(super) fn write(
     hosts: &[&Name],
     changed: &Changed,
 ) -> Result<Vec<TreeId>, GitError> {
-    on_all_processors(hosts, |hosts| {
+    on_all_processors(hosts.to_vec(), |hosts| {
         let (mut chunk, mut trees) = (Chunk::new(), Vec::with_capacity(hosts.len()));
+        let mut joined = 0;
         for host in hosts {
             let marker =
                 chunk.blob(files::marker(host).as_bytes(), Some(Sibling::of(&files::MARKER)))?;
-            let assigned = changed.hosts.get(*host).into_iter().flatten();
+            let assigned = changed.hosts.get(host).into_iter().flatten();
             let paths: Vec<(String, TreeId)> = assigned
                 .filter_map(|(deployment, tree)| Some((deployment.to_string(), (*tree)?)))
                 .collect();
@@ -77,34 +78,26 @@ pub(super) fn write(
             let marker = (files::MARKER, EntryKind::File, marker);
             trees.push(chunk.tree(&std::iter::once(marker).chain(folders).collect::<Vec<_>>())?);
             if chunk.is_full() {
-                objects.join(std::mem::take(&mut chunk))?;
+                objects.join(std::mem::take(&mut chunk), trees[joined..].iter().copied())?;
+                joined = trees.len();
             }
         }
-        objects.join(chunk)?;
+        objects.join(chunk, trees[joined..].iter().copied())?;
         Ok(trees)
     })
 }
 
 /// Shares work out; results in the order of `items`.
-fn on_all_processors<I: Sync, R: Send>(
-    items: &[I],
-    work: impl Fn(&[I]) -> Result<Vec<R>, GitError> + Sync,
+fn on_all_processors<I: Send, R: Send>(
+    items: Vec<I>,
+    work: impl Fn(Vec<I>) -> Result<Vec<R>, GitError> + Sync,
 ) -> Result<Vec<R>, GitError> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(8);
-    let share = items.len().div_ceil(threads).max(SHARE);
-    if items.len() <= share {
-        return work(items);
+    let mut all = Vec::with_capacity(items.len());
+    let parts = share_out(items, SHARE, || (), |(), items| work(items));
+    for part in parts {
+        all.append(&mut part?);
     }
-    let work = &work;
-    std::thread::scope(|scope| {
-        let workers: Vec<_> =
-            items.chunks(share).map(|chunk| scope.spawn(move || work(chunk))).collect();
-        let mut all = Vec::with_capacity(items.len());
-        for worker in workers {
-            all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-        }
-        Ok(all)
-    })
+    Ok(all)
 }
 
 /// Notes a host, and those in its folder. A host has one folder: what comes later is a copy.
@@ -129,11 +122,12 @@ struct Look {
     reader: Reader,
     /// A fleet repeats few names very often.
     names: HashSet<Name>,
+    deployments: HashSet<DeploymentRef>,
 }
 
 impl Look {
     fn new(repository: &Repository) -> Self {
-        Self { reader: repository.reader(), names: HashSet::new() }
+        Self { reader: repository.reader(), names: HashSet::new(), deployments: HashSet::new() }
     }
 
     /// Looks for hosts' folders in `folder`, which is no host's.
@@ -195,11 +189,22 @@ impl Look {
                     found.strangers.insert(path);
                     continue;
                 };
-                let deployment_ref = DeploymentRef { workspace: workspace.clone(), workload, name };
-                found.trees.push((deployment_ref, deployment.id));
+                let id = DeploymentRef::new(workspace.clone(), workload, name);
+                found.trees.push((self.known(id), deployment.id));
             }
         }
         Ok(())
+    }
+
+    /// The one that is used for all hosts.
+    fn known(&mut self, id: DeploymentRef) -> DeploymentRef {
+        match self.deployments.get(&id) {
+            Some(known) => known.clone(),
+            None => {
+                self.deployments.insert(id.clone());
+                id
+            }
+        }
     }
 
     fn name(&mut self, text: &str) -> Option<Name> {

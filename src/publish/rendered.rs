@@ -124,9 +124,13 @@ impl Rendered {
         for (host, _) in hosts.iter().filter(|(_, runs)| !runs) {
             now.remove(*host);
         }
-        let mut new: BTreeSet<Name> =
-            hosts.iter().filter(|(_, runs)| *runs).map(|(host, _)| (*host).clone()).collect();
-        now.append(&mut new);
+        let new = hosts.iter().filter(|(_, runs)| *runs).map(|(host, _)| (*host).clone());
+        // `append` goes through all that is there.
+        if hosts.len() < now.len() / 8 {
+            now.extend(new);
+        } else {
+            now.append(&mut new.collect());
+        }
         if !now.is_empty() {
             self.current.hosts.insert(deployment.clone(), now);
         }

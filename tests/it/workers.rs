@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use titan::controller::workers::{Outcomes, Workers};
+use titan::controller::workers::{Onto, Outcomes, Workers};
 use titan::git::Repository;
-use titan::model::{Assignments, Content, Fleet, Pairs, RepoPath, SourceFile};
+use titan::model::{Assignments, Content, Fleet, Pairs, RepoPath, SourceFile, Trees};
 use titan::parse::parse;
 use titan::schedule::schedule;
 
@@ -81,7 +81,8 @@ fn processes_make_what_threads_make() {
     let render = |workers: &Workers, name: &str| -> Outcomes {
         let repository = repository(name);
         let objects = repository.begin();
-        let outcomes = workers.render(&fleet, &pairs, Some(&objects)).expect("it renders");
+        let onto = Onto { objects: &objects, there: &Trees::default() };
+        let outcomes = workers.render(&fleet, &pairs, Some(onto)).expect("it renders");
         objects.finish().expect("it writes");
         for (_, _, tree) in outcomes.made.iter() {
             assert_eq!(repository.entries(tree).expect("the tree is there").len(), 2);

@@ -7,16 +7,16 @@ use std::{panic, thread};
 use super::pool::Pool;
 use super::share::{self, OfHost, Share};
 use super::verdict::Trials;
-use super::work::{Manner, Sign, work};
-use super::{Outcome, Outcomes};
-use crate::git::{Chunk, GitError, Objects};
+use super::work::{Manner, Portion, Sign, work};
+use super::{Onto, Outcome, Outcomes};
+use crate::git::GitError;
 use crate::model::{Fleet, Pairs};
 use crate::render::Renderer;
 
 /// See the module.
 pub(super) struct Call<'a> {
     pub(super) fleet: &'a Fleet,
-    objects: Option<&'a Objects>,
+    onto: Option<Onto<'a>>,
     pool: Option<&'a Pool>,
     trials: Mutex<Trials>,
 }
@@ -24,10 +24,10 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(super) fn new(
         fleet: &'a Fleet,
-        objects: Option<&'a Objects>,
+        onto: Option<Onto<'a>>,
         pool: Option<&'a Pool>,
     ) -> Self {
-        Self { fleet, objects, pool, trials: Mutex::default() }
+        Self { fleet, onto, pool, trials: Mutex::default() }
     }
 
     pub(super) fn trials(&self) -> MutexGuard<'_, Trials> {
@@ -80,20 +80,32 @@ impl<'a> Call<'a> {
         let mut outcomes = Vec::with_capacity(share.len());
         work(renderer, self.fleet, share, self.manner(false), |sign| match sign {
             Sign::Begins => Ok(()),
-            Sign::Done(portion) => {
-                outcomes.extend(portion.outcomes);
-                self.join(portion.chunk)
-            }
+            Sign::Done(portion) => self.take(*portion, share, &mut outcomes),
         })?;
         Ok(outcomes)
     }
 
     pub(super) fn manner(&self, step_by_step: bool) -> Manner {
-        Manner { objects: self.objects.is_some(), step_by_step }
+        Manner { objects: self.onto.is_some(), step_by_step }
     }
 
-    /// Takes what a worker made.
-    pub(super) fn join(&self, chunk: Chunk) -> Result<(), GitError> {
-        self.objects.map_or(Ok(()), |objects| objects.join(chunk))
+    /// Takes what a worker made of the share's next pairs, after those that have `outcomes`.
+    pub(super) fn take(
+        &self,
+        portion: Portion,
+        share: &Share,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), GitError> {
+        let Portion { outcomes: next, chunk } = portion;
+        if let Some(Onto { objects, there }) = self.onto {
+            let pairs = share.pairs().skip(outcomes.len());
+            let new = next.iter().zip(pairs).filter_map(|(outcome, (deployment, host))| {
+                let tree = *outcome.as_ref().ok()?;
+                (there.get(deployment, host) != Some(tree)).then_some(tree)
+            });
+            objects.join(chunk, new)?;
+        }
+        outcomes.extend(next);
+        Ok(())
     }
 }

@@ -33,9 +33,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::num::NonZero;
 use std::path::PathBuf;
-use std::thread;
 
 pub use process::SUBCOMMAND;
 pub use sandbox::{Confinement, Probe};
@@ -45,6 +43,7 @@ use crate::git::{GitError, Objects};
 use crate::model::{
     AssignmentRef, DeploymentRef, Diagnostic, Fleet, Limits, Name, Pairs, TreeId, Trees,
 };
+use crate::parallel::processors;
 use call::Call;
 use pool::Pool;
 
@@ -80,6 +79,14 @@ impl Outcomes {
     }
 }
 
+/// Where what is made goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Onto<'a> {
+    pub objects: &'a Objects,
+    /// What the branch has: it is there, and not written again.
+    pub there: &'a Trees,
+}
+
 /// Those who render; kept from one call to the next. Dropped, their processes end.
 #[derive(Debug)]
 pub struct Workers {
@@ -106,7 +113,7 @@ impl Workers {
     /// Processes of another binary of titan.
     #[must_use]
     pub fn processes_of(program: PathBuf) -> Self {
-        let count = cores();
+        let count = processors();
         Self { count, pool: Some(Pool::new(program, count)) }
     }
 
@@ -114,7 +121,7 @@ impl Workers {
     /// bytes that [`crate::render`] counts. For tests, and for people who render their own templates.
     #[must_use]
     pub fn threads() -> Self {
-        Self { count: cores(), pool: None }
+        Self { count: processors(), pool: None }
     }
 
     /// Starts a process that tries to break out: what holds it, and what it could do all the same.
@@ -127,7 +134,7 @@ impl Workers {
         self.pool.as_ref().map(|pool| pool.probe(memory)).transpose()
     }
 
-    /// Renders `pairs`, all of which are of `fleet`. Files and trees join `objects`; without it only
+    /// Renders `pairs`, all of which are of `fleet`. Files and trees go `onto` a branch; without one only
     /// ids are wanted.
     ///
     /// # Errors
@@ -140,13 +147,9 @@ impl Workers {
         &self,
         fleet: &Fleet,
         pairs: &Pairs,
-        objects: Option<&Objects>,
+        onto: Option<Onto<'_>>,
     ) -> Result<Outcomes, GitError> {
-        let call = Call::new(fleet, objects, self.pool.as_ref());
+        let call = Call::new(fleet, onto, self.pool.as_ref());
         call.render(pairs, self.count)
     }
-}
-
-fn cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
 }

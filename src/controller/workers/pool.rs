@@ -97,10 +97,7 @@ impl Pool {
                 early = false;
                 Ok(())
             }
-            Sign::Done(portion) => {
-                outcomes.extend(portion.outcomes);
-                call.join(portion.chunk)
-            }
+            Sign::Done(portion) => call.take(*portion, share, outcomes),
         });
         match end {
             Ok(()) => {

@@ -132,13 +132,17 @@ impl Share {
         groups.into_iter().map(move |group| Self { hosts: hosts.clone(), groups: vec![group] })
     }
 
+    /// Its pairs, in the order in which they are rendered.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&DeploymentRef, &Name)> {
+        self.groups.iter().flat_map(|group| {
+            group.hosts.iter().map(|place| (&group.deployment, &self.hosts[*place as usize].name))
+        })
+    }
+
     /// Its outcomes, told in the order of its pairs.
     pub(super) fn named(&self, outcomes: Vec<Outcome>) -> Outcomes {
         let mut named = Outcomes::default();
-        let pairs = self.groups.iter().flat_map(|group| {
-            group.hosts.iter().map(|place| (&group.deployment, &self.hosts[*place as usize].name))
-        });
-        for ((deployment, host), outcome) in pairs.zip(outcomes) {
+        for ((deployment, host), outcome) in self.pairs().zip(outcomes) {
             named.add(deployment, host, outcome);
         }
         named

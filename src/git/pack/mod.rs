@@ -10,7 +10,8 @@
 //! - A rendered file is mostly the same for every host. The first one is the base of its family;
 //!   the others are deltas of it, in the same pack and never of another delta.
 //! - Ids do not depend on how objects are stored.
-//! - What the repository has already is not written again.
+//! - Blobs that the repository has already are not written again. Trees and deltas may be: that takes
+//!   less than to look for them, and upkeep undoes it.
 
 mod chunk;
 mod delta;
@@ -30,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use gix::ObjectId;
 use gix::objs::Kind;
 
-use super::read::tree_id;
+use super::read::{object, tree_id};
 use super::{GitError, Repository};
 use crate::model::TreeId;
 
@@ -115,17 +116,26 @@ impl Objects {
         self.repository.store().write(Kind::Blob, bytes, sibling).map(tree_id)
     }
 
-    /// Adds what a worker made, unless it is there already. May be called from many threads; what they
-    /// wait for each other is the time of writing.
+    /// Adds all that the trees `roots` consist of, as far as a worker made it. Whole blobs that the
+    /// repository has already are left out; what is a few bytes long is sooner written than looked up.
+    /// May be called from many threads; what they wait for each other is the time of writing.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn join(&self, chunk: Chunk) -> Result<(), GitError> {
+    pub fn join(
+        &self,
+        chunk: Chunk,
+        roots: impl IntoIterator<Item = TreeId>,
+    ) -> Result<(), GitError> {
+        let roots: Vec<ObjectId> = roots.into_iter().map(object).collect();
+        if roots.is_empty() {
+            return Ok(());
+        }
         let store = self.repository.store();
         if chunk.records.len() > FEW {
             self.stage.present.get_or_init(|| Present::new(&self.stage.folder));
         }
-        self.stage.write(|pack| pack.join(&chunk, |id| store.has(id)))
+        self.stage.write(|pack| pack.join(&chunk, &roots, |id| store.has(id)))
     }
 
     /// Makes all of it durable and visible. Without a single new object nothing is written.
@@ -233,7 +243,7 @@ impl Store {
         }
     }
 
-    /// Writes an object unless it is there already.
+    /// Writes an object unless it is there already; whether it is, is asked for large ones only.
     pub(super) fn write(
         &self,
         kind: Kind,
@@ -242,7 +252,8 @@ impl Store {
     ) -> Result<ObjectId, GitError> {
         let id = chunk::name(kind, bytes)?;
         let stage = self.stage.as_ref().expect("because only what is staged is written");
-        if !stage.contains(&id) && !self.has(&id) {
+        let asked = kind == Kind::Blob && sibling.is_none();
+        if !stage.contains(&id) && !(asked && self.has(&id)) {
             stage.write(|pack| pack.add(id, kind, bytes, sibling))?;
         }
         Ok(id)

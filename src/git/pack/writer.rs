@@ -7,13 +7,14 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use gix::ObjectId;
-use gix::hashtable::HashMap as IdMap;
 use gix::objs::Kind;
+use hashbrown::HashTable;
 use tempfile::NamedTempFile;
 
 use super::entry::{self, Encoder, Level, Type};
 use super::families::Families;
 use super::{Chunk, Sibling, delta, index};
+use crate::git::raw::Tree;
 
 /// What files are called until they are complete; `git prune` knows `tmp_` as well.
 pub(in crate::git) const TEMPORARY: &str = "tmp_titan_";
@@ -39,8 +40,8 @@ pub(super) struct PackWriter {
     buffer: Vec<u8>,
     flushed: u64,
     lines: Vec<index::Line>,
-    /// Object → its place in `lines`.
-    places: IdMap<ObjectId, usize>,
+    /// The places in `lines`, found by the object's id. Four bytes each: there may be millions.
+    places: HashTable<u32>,
     encoder: Encoder,
     families: Families,
     /// Of the entry that is being made, used again and again.
@@ -56,7 +57,7 @@ impl PackWriter {
             buffer: HEADER.to_vec(),
             flushed: 0,
             lines: Vec::new(),
-            places: IdMap::default(),
+            places: HashTable::new(),
             encoder: Encoder::default(),
             families: Families::default(),
             scratch: Vec::new(),
@@ -69,7 +70,12 @@ impl PackWriter {
     }
 
     pub(super) fn contains(&self, id: &ObjectId) -> bool {
-        self.places.contains_key(id)
+        self.place(id).is_some()
+    }
+
+    fn place(&self, id: &ObjectId) -> Option<usize> {
+        let is_it = |place: &u32| self.lines[*place as usize].id == *id;
+        self.places.find(hash(id), is_it).map(|place| *place as usize)
     }
 
     /// Adds an object, unless the pack has it.
@@ -100,14 +106,15 @@ impl PackWriter {
         self.append(id, Type::Whole(kind), bytes, level)
     }
 
-    /// Adds the objects of a chunk, but not what is here, nor what is `present` in the repository unless
-    /// something new is a delta of it.
+    /// Adds what the trees `roots` of a chunk consist of, but not what is here, nor whole blobs that are
+    /// `present` in the repository unless something new is a delta of them.
     pub(super) fn join(
         &mut self,
         chunk: &Chunk,
+        roots: &[ObjectId],
         present: impl Fn(&ObjectId) -> bool,
     ) -> io::Result<()> {
-        let wanted = self.wanted(chunk, present);
+        let wanted = self.wanted(chunk, roots, present)?;
         let before = self.lines.len();
         let mut depths = BTreeMap::new();
         let places = chunk.records.iter().enumerate();
@@ -115,7 +122,8 @@ impl PackWriter {
             let what = match record.base {
                 None => Type::Whole(record.kind),
                 Some(base) => {
-                    let base = self.places[&chunk.records[base as usize].id];
+                    let base = chunk.records[base as usize].id;
+                    let base = self.place(&base).expect("because bases are written first");
                     let depth = match depths.get(&base) {
                         Some(depth) => *depth,
                         None if base < before => self.depth(base)?,
@@ -138,16 +146,41 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Which objects of a chunk are to be written. Bases stand before what is made out of them.
-    fn wanted(&self, chunk: &Chunk, present: impl Fn(&ObjectId) -> bool) -> Vec<bool> {
+    /// Which objects of a chunk are to be written. What others consist of, or are deltas of, stands
+    /// before them.
+    fn wanted(
+        &self,
+        chunk: &Chunk,
+        roots: &[ObjectId],
+        present: impl Fn(&ObjectId) -> bool,
+    ) -> io::Result<Vec<bool>> {
         let mut wanted = vec![false; chunk.records.len()];
+        let mut is_base = vec![false; chunk.records.len()];
+        for place in roots.iter().filter_map(|root| chunk.places.get(root)) {
+            wanted[*place as usize] = true;
+        }
         for (place, record) in chunk.records.iter().enumerate().rev() {
-            wanted[place] = !self.contains(&record.id) && (wanted[place] || !present(&record.id));
-            if let Some(base) = record.base.filter(|_| wanted[place]) {
-                wanted[base as usize] = true;
+            wanted[place] |= is_base[place];
+            if !wanted[place] {
+                continue;
+            }
+            let known = || match (record.kind, record.base) {
+                (Kind::Blob, None) => !is_base[place] && present(&record.id),
+                _ => false,
+            };
+            if self.contains(&record.id) || known() {
+                wanted[place] = false;
+            } else if let Some(base) = record.base {
+                is_base[base as usize] = true;
+            } else if record.kind == Kind::Tree {
+                let tree = chunk.content(place).ok_or_else(damaged)?;
+                let tree = Tree::parse(tree).map_err(|_| damaged())?;
+                for below in tree.slots().filter_map(|slot| chunk.places.get(&slot.id)) {
+                    wanted[*below as usize] = true;
+                }
             }
         }
-        wanted
+        Ok(wanted)
     }
 
     /// How many deltas the object at a place is made of.
@@ -173,7 +206,9 @@ impl PackWriter {
 
     /// Appends the entry that was made.
     fn append_scratch(&mut self, id: ObjectId) -> io::Result<()> {
-        self.places.insert(id, self.lines.len());
+        let place = u32::try_from(self.lines.len()).map_err(io::Error::other)?;
+        let lines = &self.lines;
+        self.places.insert_unique(hash(&id), place, |place| hash(&lines[*place as usize].id));
         let (crc, offset) = (crc32fast::hash(&self.scratch), self.end());
         self.lines.push(index::Line { id, crc, offset });
         self.buffer.extend_from_slice(&self.scratch);
@@ -194,8 +229,8 @@ impl PackWriter {
 
     /// An object that was added; `None` when it was not.
     pub(super) fn read(&mut self, id: &ObjectId) -> io::Result<Option<(Kind, Vec<u8>)>> {
-        let Some(place) = self.places.get(id) else { return Ok(None) };
-        self.read_at(*place).map(Some)
+        let Some(place) = self.place(id) else { return Ok(None) };
+        self.read_at(place).map(Some)
     }
 
     /// What was written from one offset to another.
@@ -270,6 +305,12 @@ impl PackWriter {
         }
         hasher.try_finalize().map_err(io::Error::other)
     }
+}
+
+/// An id is a hash: any part of it will do.
+fn hash(id: &ObjectId) -> u64 {
+    let start = id.as_bytes().first_chunk().expect("because an id has 20 bytes");
+    u64::from_le_bytes(*start)
 }
 
 fn damaged() -> io::Error {

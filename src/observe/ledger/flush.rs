@@ -4,8 +4,6 @@
 //! there are cores when there are many. So a flush of everything is never in memory as a whole.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::thread;
 
 use super::dirty::Item;
 use super::{HostEntry, Ledger};
@@ -14,6 +12,7 @@ use crate::git::{
     Signature, TreeEdit,
 };
 use crate::model::{Connection, DeploymentRef, Name, Phase, RepoPath, Revision, Timestamp, TreeId};
+use crate::parallel::share_out;
 use crate::observe::files;
 
 /// Hosts whose files become one pack, when there are more of them than this.
@@ -217,28 +216,22 @@ fn in_parts(
     repository: &Repository,
     work: &[Work<'_>],
 ) -> Result<Vec<(RepoPath, TreeId)>, GitError> {
-    let parts = Mutex::new(work.chunks(PART));
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let one_thread = || -> Result<Vec<_>, GitError> {
+    let write = |(), parts: Vec<&[Work<'_>]>| -> Result<Vec<_>, GitError> {
         let mut written = Vec::new();
-        loop {
-            let next = parts.lock().expect("because no thread panics here").next();
-            let Some(part) = next else { return Ok(written) };
+        for part in parts {
             let objects: Objects = repository.begin();
             for work in part {
                 written.push(work.write(objects.repository())?);
             }
             objects.finish()?;
         }
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(one_thread)).collect();
-        let mut written = Vec::with_capacity(work.len());
-        for thread in threads {
-            written.extend(thread.join().expect("because writing does not panic")?);
-        }
         Ok(written)
-    })
+    };
+    let mut written = Vec::with_capacity(work.len());
+    for part in share_out(work.chunks(PART).collect(), 1, || (), write) {
+        written.append(&mut part?);
+    }
+    Ok(written)
 }
 
 impl HostEntry {

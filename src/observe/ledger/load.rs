@@ -1,8 +1,5 @@
 //! Reading the status branch, on all cores.
 
-use std::sync::Mutex;
-use std::thread;
-
 use super::dirty::Item;
 use super::{HostEntry, Ledger};
 use crate::git::{Entry, EntryKind, GitError, Reader, Repository};
@@ -10,6 +7,7 @@ use crate::model::{
     AssignmentStatus, DiagnosticsFile, FleetStatus, HostStatus, Limits, Name, RepoPath, Revision,
     Timestamp, TreeId,
 };
+use crate::parallel::{processors, share_out};
 use crate::observe::files::{self, Names};
 use crate::observe::fold::ASSIGNMENT_KIND;
 
@@ -69,20 +67,10 @@ impl Ledger {
         let Some(head) = head else { return Ok(ledger) };
         let tree = repository.commit(head)?.tree;
         let places = open(repository, tree)?;
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        for round in places.chunks(PART * threads) {
-            let parts: Vec<_> = round.chunks(PART).map(|part| (part, Mutex::new(None))).collect();
-            thread::scope(|scope| {
-                for (part, read) in &parts {
-                    scope.spawn(|| {
-                        let found = read_all(repository, part);
-                        *read.lock().expect("because nobody else has it") = Some(found);
-                    });
-                }
-            });
-            for (_, read) in parts {
-                let read = read.into_inner().expect("because the thread did not panic");
-                for (path, file) in read.expect("because the thread has ended")? {
+        for round in places.chunks(PART * processors()) {
+            let read = |(), part: Vec<_>| read_all(repository, &part);
+            for part in share_out(round.iter().collect(), PART, || (), read) {
+                for (path, file) in part? {
                     ledger.take(&path, file);
                 }
             }
@@ -167,10 +155,10 @@ fn list(
 }
 
 /// titan's files at and below these places, in the order of paths.
-fn read_all(repository: &Repository, places: &[Place]) -> Result<Vec<(RepoPath, File)>, GitError> {
+fn read_all(repository: &Repository, places: &[&Place]) -> Result<Vec<(RepoPath, File)>, GitError> {
     let reader = repository.reader();
     let (mut names, mut found) = (Names::default(), Vec::new());
-    let mut left: Vec<Place> = places.iter().rev().cloned().collect();
+    let mut left: Vec<Place> = places.iter().rev().copied().cloned().collect();
     let mut inside = Vec::new();
     while let Some((path, entry)) = left.pop() {
         match entry.kind {

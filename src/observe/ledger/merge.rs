@@ -238,5 +238,5 @@ fn assignment_at(path: &RepoPath) -> Option<AssignmentRef> {
     let mut parts = text.rsplit('/').map(|part| Name::new(part).ok());
     let (name, workload, workspace) = (parts.next()??, parts.next()??, parts.next()??);
     let host = parts.next()??;
-    Some(AssignmentRef { deployment: DeploymentRef { workspace, workload, name }, host })
+    Some(AssignmentRef { deployment: DeploymentRef::new(workspace, workload, name), host })
 }

@@ -133,7 +133,7 @@ fn inside(
         for (workload, tree) in folders(tree)? {
             for (name, tree) in folders(tree)? {
                 let (workspace, workload) = (workspace.clone(), workload.clone());
-                found.insert(DeploymentRef { workspace, workload, name }, tree);
+                found.insert(DeploymentRef::new(workspace, workload, name), tree);
             }
         }
     }

@@ -10,6 +10,7 @@ use super::held::Failures;
 use crate::model::{
     AssignmentRef, Deployment, DeploymentRef, Diagnostic, Host, Manifests, Name, TemplateRef,
 };
+use crate::parallel::{processors, share_out};
 use crate::plan::Changes;
 use crate::render::Renderer;
 
@@ -60,22 +61,14 @@ struct Pair<'a> {
 /// order.
 pub(super) fn compare(before: Side<'_>, after: Side<'_>, old: Old<'_>) -> Found {
     let pairs = pairs(before, after);
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
     let mut found = Found::default();
     let one = |share| Comparison::new(before, after, old).all(share);
     let shares: Vec<_> = pairs.chunks(SHARE).collect();
-    for round in shares.chunks(threads) {
-        if let [share] = round {
-            found.join(one(share));
-            continue;
-        }
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = round.iter().map(|share| scope.spawn(|| one(share))).collect();
-            for worker in workers {
-                let part = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                found.join(part);
-            }
+    for round in shares.chunks(processors()) {
+        let compared = share_out(round.to_vec(), 1, || (), |(), shares| {
+            shares.into_iter().map(one).collect::<Vec<_>>()
         });
+        compared.into_iter().flatten().for_each(|part| found.join(part));
     }
     found
 }

@@ -65,6 +65,10 @@ fn world(hosts: std::ops::Range<usize>, each: usize) -> (Vec<Chunk>, Vec<(TreeId
     (chunks, trees)
 }
 
+fn ids(trees: &[(TreeId, Files)]) -> impl Iterator<Item = TreeId> {
+    trees.iter().map(|(id, _)| *id)
+}
+
 fn received(chunk: Chunk) -> Chunk {
     Chunk::from_bytes(&chunk.into_bytes(), LARGEST).expect("it is sound")
 }
@@ -115,9 +119,9 @@ fn chunks_of_many_workers_make_one_pack() {
         let objects = repository.begin();
         std::thread::scope(|scope| {
             for (at, chunk) in chunks.into_iter().enumerate() {
-                let objects = &objects;
+                let (objects, trees) = (&objects, &trees);
                 let chunk = if at % 2 == 0 { chunk } else { received(chunk) };
-                scope.spawn(move || objects.join(chunk).expect("joined"));
+                scope.spawn(move || objects.join(chunk, ids(trees)).expect("joined"));
             }
         });
         let (tree, files) = &trees[0];
@@ -144,23 +148,27 @@ fn ids_are_those_of_the_tree_editor() {
 }
 
 #[test]
-fn what_the_repository_has_is_left_out() {
+fn only_what_is_asked_for_is_written() {
     let (_dir, repository) = bare();
     for hosts in [10, 400] {
-        let join = |range: std::ops::Range<usize>| {
+        let join = |range: std::ops::Range<usize>, there: &[(TreeId, Files)]| {
             let objects = repository.begin();
             let (chunks, trees) = world(range, 1000);
-            chunks.into_iter().for_each(|chunk| objects.join(received(chunk)).expect("joined"));
+            let new: Vec<TreeId> =
+                ids(&trees).filter(|id| ids(there).all(|known| known != *id)).collect();
+            for chunk in chunks {
+                objects.join(received(chunk), new.iter().copied()).expect("joined");
+            }
             (objects, trees)
         };
-        let (objects, trees) = join(0..hosts);
+        let (objects, trees) = join(0..hosts, &[]);
         committed(&repository, objects, &trees);
         let before = super::files(&repository, "").len();
-        let (objects, _) = join(0..hosts);
+        let (objects, _) = join(0..hosts, &trees);
         objects.finish().expect("finished");
         assert_eq!(super::files(&repository, "").len(), before, "nothing is new");
         // What is new is a delta of what is there, so that comes along.
-        let (objects, trees) = join(0..hosts + 3);
+        let (objects, trees) = join(0..hosts + 3, &trees);
         committed(&repository, objects, &trees);
         let packs = super::files(&repository, ".pack");
         let size = |path: &PathBuf| std::fs::metadata(path).expect("a pack").len();
@@ -185,7 +193,7 @@ fn chains_of_deltas_stay_short() {
         for host in [at, at + 1] {
             trees.push((chunk.files(&one(host), family(0)).expect("made"), one(host)));
         }
-        objects.join(chunk).expect("joined");
+        objects.join(chunk, ids(&trees)).expect("joined");
     }
     committed(&repository, objects, &trees);
     let longest = longest_chain(&repository);
