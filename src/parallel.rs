@@ -50,10 +50,15 @@ mod tests {
     fn every_item_is_done_once_and_in_order() {
         for (count, least) in [(0, 1), (1, 0), (7, 100), (1000, 1), (1001, 300)] {
             let items: Vec<usize> = (0..count).collect();
-            let done = share_out(items.clone(), least, || 1, |one, part| {
-                assert!(part.len() >= least.min(count) || part.last() == items.last());
-                part.into_iter().map(|item| item + one).collect::<Vec<_>>()
-            });
+            let done = share_out(
+                items.clone(),
+                least,
+                || 1,
+                |one, part| {
+                    assert!(part.len() >= least.min(count) || part.last() == items.last());
+                    part.into_iter().map(|item| item + one).collect::<Vec<_>>()
+                },
+            );
             assert_eq!(done.concat(), (1..=count).collect::<Vec<_>>());
         }
     }

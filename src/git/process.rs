@@ -75,6 +75,9 @@ const SSH: &str =
 /// calls (`ControlPersist`) keeps it open.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The priority of what waits for everybody else; see `nice(1)`.
+const LAST: i32 = 19;
+
 /// What stands between its lines in an error.
 const LINE: &str = "; ";
 
@@ -88,6 +91,8 @@ pub(super) struct Git {
     /// The subcommand, for errors.
     name: String,
     limit: Duration,
+    /// Nobody waits for it.
+    behind: bool,
 }
 
 /// How git failed: an exit code other than 0.
@@ -127,7 +132,7 @@ impl Git {
         if let Some(dir) = dir {
             command.arg("--git-dir").arg(dir);
         }
-        Self { command, name: name.to_owned(), limit }
+        Self { command, name: name.to_owned(), limit, behind: false }
     }
 
     /// Allows the scheme of `url`, which must have been checked.
@@ -139,6 +144,12 @@ impl Git {
     /// Sets one more `key=value` of configuration.
     pub(super) fn config(mut self, setting: &str) -> Self {
         self.command.args(["-c", setting]);
+        self
+    }
+
+    /// Lets it have the processor only while nobody else wants it.
+    pub(super) fn behind(mut self) -> Self {
+        self.behind = true;
         self
     }
 
@@ -158,6 +169,11 @@ impl Git {
         self.command.arg(&self.name).args(options).arg("--").args(arguments);
         let failed = |source| GitError::io("run", Path::new("git"), source);
         let mut child = self.command.spawn().map_err(failed)?;
+        if self.behind {
+            // What it starts takes after it. Where that is refused, it is only a little in the way.
+            let id = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::setpriority_process(Some(id), LAST);
+        }
         let stdout = drain(child.stdout.take().expect("because it is piped"), STDOUT);
         let stderr = drain(child.stderr.take().expect("because it is piped"), STDOUT);
         let status = wait(&mut child, self.limit).map_err(failed)?;

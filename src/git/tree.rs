@@ -10,7 +10,7 @@ use super::pack::{Objects, Sibling, Store};
 use super::raw::{self, New, Slot, Tree};
 use super::read::{self, object, tree_id};
 use super::{GitError, Repository};
-use crate::model::{RepoPath, TreeId};
+use crate::model::{Name, RepoPath, TreeId};
 use crate::parallel::share_out;
 
 /// Changes to a tree, collected in memory and written together. Sub-trees that no edit touches keep
@@ -21,6 +21,23 @@ pub struct TreeEdit<'a> {
     /// For a repository where nothing is staged: what is written here, until the end.
     own: Option<Objects>,
     root: Folder,
+}
+
+/// Changes in one folder of a [`TreeEdit`]; see [`TreeEdit::put_in_folders`].
+pub struct FolderEdit(Folder);
+
+impl FolderEdit {
+    /// As [`TreeEdit::put_tree`]: the tree becomes `name` in the folder `folders`, one in the other.
+    pub fn put_tree(&mut self, folders: &[&Name], name: &Name, tree: TreeId) {
+        let folders = folders.iter().map(|name| name.as_str());
+        self.0.set_in(folders, name.as_str(), Node::Tree(object(tree)));
+    }
+}
+
+impl std::fmt::Debug for FolderEdit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FolderEdit").field("changes", &self.0.changes.len()).finish()
+    }
 }
 
 /// The tree without entries.
@@ -48,6 +65,8 @@ enum Node {
 struct Folder {
     base: Base,
     changes: BTreeMap<String, Node>,
+    /// What it holds apart from them, once that is read; `None`: nothing.
+    held: Option<(ObjectId, Tree)>,
 }
 
 /// What a folder holds apart from its changes.
@@ -63,7 +82,16 @@ enum Base {
 
 impl Folder {
     fn new(base: Base) -> Self {
-        Self { base, changes: BTreeMap::new() }
+        Self { base, changes: BTreeMap::new(), held: None }
+    }
+
+    /// The tree that it holds apart from its changes, where its path holds `inherited`.
+    fn base(&self, inherited: Option<ObjectId>) -> Option<ObjectId> {
+        match self.base {
+            Base::Inherited => inherited,
+            Base::Empty => None,
+            Base::Tree(id) => Some(id),
+        }
     }
 
     /// The folder called `name` in here, to put changes into.
@@ -86,8 +114,41 @@ impl Folder {
     fn set(&mut self, path: &RepoPath, node: Node) {
         let mut segments = path.segments();
         let last = segments.next_back().expect("because a path has a segment");
-        let folder = segments.fold(self, |folder, name| folder.enter(name));
-        folder.changes.insert(last.to_owned(), node);
+        self.set_in(segments, last, node);
+    }
+
+    fn set_in<'s>(&mut self, folders: impl IntoIterator<Item = &'s str>, name: &str, node: Node) {
+        let folder = folders.into_iter().fold(self, |folder, name| folder.enter(name));
+        folder.changes.insert(name.to_owned(), node);
+    }
+
+    /// Puts many folders with changes into this one; both are sorted by name.
+    fn put_all(&mut self, folders: Vec<(&str, BTreeMap<String, Node>)>) {
+        if self.changes.is_empty() {
+            let folder = |(name, changes): (&str, _)| {
+                let folder = Self { changes, ..Self::new(Base::Inherited) };
+                (name.to_owned(), Node::Folder(folder))
+            };
+            self.changes = folders.into_iter().map(folder).collect();
+            return;
+        }
+        folders.into_iter().for_each(|(name, changes)| self.enter(name).add(changes));
+    }
+
+    /// Adds later changes of the same folder.
+    fn add(&mut self, later: BTreeMap<String, Node>) {
+        if self.changes.is_empty() {
+            self.changes = later;
+            return;
+        }
+        for (name, node) in later {
+            match node {
+                Node::Folder(Self { base: Base::Inherited, changes, .. }) => {
+                    self.enter(&name).add(changes);
+                }
+                node => drop(self.changes.insert(name, node)),
+            }
+        }
     }
 }
 
@@ -142,6 +203,40 @@ impl<'a> TreeEdit<'a> {
         Ok(())
     }
 
+    /// Changes many folders, each named once, with what `change` is told of it: on all processors where
+    /// there are very many. The changes of a folder come after those that were made before.
+    pub fn put_in_folders<I: Send>(
+        &mut self,
+        folders: Vec<(&RepoPath, I)>,
+        change: impl Fn(I, &mut FolderEdit) + Sync,
+    ) {
+        let change_all = |(), part: Vec<(_, I)>| -> Vec<_> {
+            let each = part.into_iter().map(|(path, item)| {
+                let mut folder = FolderEdit(Folder::new(Base::Inherited));
+                change(item, &mut folder);
+                (path, folder.0.changes)
+            });
+            each.collect()
+        };
+        let mut changed = share_out(folders, SHARE, || (), change_all).into_iter().flatten();
+        // Those beside each other are put there together.
+        let mut next = changed.next();
+        while let Some((path, changes)) = next {
+            let parent = path.parent();
+            let mut beside = vec![(path.file_name(), changes)];
+            next = loop {
+                match changed.next() {
+                    Some((path, changes)) if path.parent() == parent => {
+                        beside.push((path.file_name(), changes));
+                    }
+                    other => break other,
+                }
+            };
+            let above = parent.into_iter().flat_map(|parent| parent.split('/'));
+            above.fold(&mut self.root, |folder, name| folder.enter(name)).put_all(beside);
+        }
+    }
+
     /// Removes a file or a folder with all that is below; no error when there is none.
     ///
     /// # Errors
@@ -157,8 +252,9 @@ impl<'a> TreeEdit<'a> {
     /// # Errors
     /// [`GitError::Object`] when a tree on the way to a change cannot be read, or when one cannot be
     /// written.
-    pub fn write(self) -> Result<TreeId, GitError> {
-        let id = match write_folder(&self.store, None, self.root)? {
+    pub fn write(mut self) -> Result<TreeId, GitError> {
+        read_folders(&self.store, &mut self.root)?;
+        let id = match write_folder(&self.store, self.root)? {
             Some(id) => id,
             None => self.store.write(Kind::Tree, b"", None)?,
         };
@@ -179,31 +275,61 @@ impl std::fmt::Debug for TreeEdit<'_> {
     }
 }
 
-/// Writes a folder whose path holds the tree `inherited`; `None` when nothing is left in it.
-fn write_folder(
+/// Reads what the folders hold, level by level and in the order of ids: those of a level were mostly
+/// written together, so that each is found in the pack, and near the place, where the one before was.
+fn read_folders(store: &Store, root: &mut Folder) -> Result<(), GitError> {
+    let mut level = vec![(root.base(None), root)];
+    while !level.is_empty() {
+        level.sort_unstable_by_key(|(id, _)| *id);
+        let read = |store: &Store, part: Vec<(Option<ObjectId>, _)>| {
+            let mut next = Vec::new();
+            for (id, folder) in part {
+                read_folder(store, id, folder, &mut next)?;
+            }
+            Ok(next)
+        };
+        level = on_all_processors(store, level, read)?;
+    }
+    Ok(())
+}
+
+/// Reads what one folder holds; the folders in it come `next`.
+fn read_folder<'f>(
     store: &Store,
-    inherited: Option<ObjectId>,
-    folder: Folder,
-) -> Result<Option<ObjectId>, GitError> {
-    let base = match folder.base {
-        Base::Inherited => inherited,
-        Base::Empty => None,
-        Base::Tree(id) => Some(id),
+    id: Option<ObjectId>,
+    folder: &'f mut Folder,
+    next: &mut Vec<(Option<ObjectId>, &'f mut Folder)>,
+) -> Result<(), GitError> {
+    let Folder { changes, held, .. } = folder;
+    *held = id.map(|id| Ok::<_, GitError>((id, read_tree(store, id)?))).transpose()?;
+    for (name, node) in changes {
+        let Node::Folder(below) = node else { continue };
+        let slot = held.as_ref().and_then(|(_, tree)| tree.find(name.as_bytes()));
+        let inherited = slot.filter(|(_, slot)| slot.is_tree()).map(|(_, slot)| slot.id);
+        next.push((below.base(inherited), below));
+    }
+    Ok(())
+}
+
+/// Writes a folder that was read; `None` when nothing is left in it.
+fn write_folder(store: &Store, folder: Folder) -> Result<Option<ObjectId>, GitError> {
+    let (base, tree) = match folder.held {
+        Some((base, tree)) => (Some(base), tree),
+        None => (None, Tree::parse(Vec::new()).expect("because nothing is sorted")),
     };
-    let tree = match base {
-        Some(base) => read_tree(store, base)?,
-        None => Tree::parse(Vec::new()).expect("because nothing is sorted"),
-    };
-    let find = |name: &str| tree.find(name.as_bytes());
-    let entry = |name: &str| find(name).map(|(_, slot)| (slot.mode, slot.id));
-    let changes = folder.changes.into_iter().map(|(name, node)| (entry(&name), name, node));
+    let (mut places, mut changes) = (Vec::new(), Vec::with_capacity(folder.changes.len()));
+    for (name, node) in folder.changes {
+        let found = tree.find(name.as_bytes());
+        let held = found.as_ref().map(|(_, slot)| (slot.mode, slot.id));
+        places.push(found.map(|(place, _)| place));
+        changes.push((held, name, node));
+    }
     let (mut removed, mut added) = (Vec::new(), Vec::new());
-    for (name, new) in write_all(store, changes.collect())? {
-        if new == entry(&name) {
-            continue;
+    for (place, Written { name, old, new }) in places.into_iter().zip(write_all(store, changes)?) {
+        if new != old {
+            removed.extend(place);
+            added.extend(new.map(|(mode, id)| New { name, mode, id }));
         }
-        removed.extend(find(&name).map(|(place, _)| place));
-        added.extend(new.map(|(mode, id)| New { name, mode, id }));
     }
     if tree.len() + added.len() == removed.len() {
         return Ok(None);
@@ -217,23 +343,41 @@ fn write_folder(
 /// What a tree has under a name.
 type Held = Option<(Mode, ObjectId)>;
 
-/// So many changes in one folder are worth a thread of their own.
+/// What became of a name.
+struct Written {
+    name: String,
+    old: Held,
+    new: Held,
+}
+
+/// So many folders are worth a thread of their own.
 const SHARE: usize = 500;
 
-/// Writes what is to be under each name, where something may be already; very many on all processors.
-fn write_all(
-    store: &Store,
-    changes: Vec<(Held, String, Node)>,
-) -> Result<Vec<(String, Held)>, GitError> {
-    let write = |store: &Store, changes: Vec<(Held, String, Node)>| {
-        let each = changes.into_iter();
-        each.map(|(old, name, node)| Ok((name, write_node(store, old, node)?))).collect()
+/// Writes what is to be under each name, where something may be already.
+fn write_all(store: &Store, changes: Vec<(Held, String, Node)>) -> Result<Vec<Written>, GitError> {
+    let write = |store: &Store, (old, name, node): (Held, String, Node)| {
+        let new = write_node(store, old, node)?;
+        Ok(Written { name, old, new })
     };
-    if changes.len() <= SHARE {
-        return write(store, changes);
+    on_all_processors(store, changes, |store, changes| {
+        changes.into_iter().map(|change| write(store, change)).collect()
+    })
+}
+
+/// Shares very much work out, and does a little right here; results in the order of `items`.
+fn on_all_processors<I: Send, R: Send>(
+    store: &Store,
+    items: Vec<I>,
+    work: impl Fn(&Store, Vec<I>) -> Result<Vec<R>, GitError> + Sync,
+) -> Result<Vec<R>, GitError> {
+    if items.len() <= SHARE {
+        return work(store, items);
     }
-    let parts = share_out(changes, SHARE, || store.another(), |store, part| write(&store, part));
-    parts.into_iter().collect::<Result<Vec<Vec<_>>, _>>().map(|parts| parts.into_iter().flatten().collect())
+    let mut all = Vec::with_capacity(items.len());
+    for part in share_out(items, SHARE, || store.another(), |store, part| work(&store, part)) {
+        all.append(&mut part?);
+    }
+    Ok(all)
 }
 
 fn write_node(store: &Store, old: Held, node: Node) -> Result<Held, GitError> {
@@ -243,8 +387,7 @@ fn write_node(store: &Store, old: Held, node: Node) -> Result<Held, GitError> {
         Node::Removed => None,
         Node::Folder(below) => {
             let inherits = matches!(below.base, Base::Inherited);
-            let inherited = old.filter(|(mode, _)| *mode == Mode::Tree).map(|(_, id)| id);
-            match write_folder(store, inherited, below)? {
+            match write_folder(store, below)? {
                 Some(id) => Some((Mode::Tree, id)),
                 // Removing `a/b` where `a` is a file removes nothing.
                 None if inherits => old.filter(|(mode, _)| *mode != Mode::Tree),

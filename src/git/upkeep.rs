@@ -74,7 +74,8 @@ impl Repository {
         // Hosts wait for the other core.
         let git = Git::new(Some(self.git_dir()), "repack", LIMIT)
             .config("repack.writeBitmaps=false")
-            .config("pack.threads=1");
+            .config("pack.threads=1")
+            .behind();
         git.run(["--geometric=2", "-d", "-l", "-n", "-q"], [] as [&str; 0])??;
         Ok(true)
     }

@@ -7,6 +7,10 @@ use super::rendered::{Changed, Difference};
 use super::{Rendered, RenderedPlan, files, hosts};
 use crate::git::{GitError, Objects, TreeEdit, empty_tree};
 use crate::model::{DeploymentRef, Host, Name, RepoPath, TreeId};
+use crate::parallel::share_out;
+
+/// So many hosts are worth a thread of their own.
+const SHARE: usize = 500;
 
 /// The new tree, without a new `hydrator.metadata`, and how it differs.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub(super) fn edit(
     // All removals first: a folder may move into, or out of, another one's old place.
     work.remove_folders(&mut edit)?;
     work.put_folders(&mut edit)?;
-    work.put_assignments(&mut edit)?;
+    work.put_assignments(&mut edit);
     work.put_records(&mut edit)?;
     let tree = edit.write()?;
     Ok(Edited { tree, difference: work.difference })
@@ -161,12 +165,17 @@ impl<'a> Work<'a> {
     }
 
     /// What differs on hosts whose folder stays where it is.
-    fn put_assignments(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
-        let stay = self.difference.changed.hosts.keys();
-        for host in stay.filter(|host| !self.difference.folders.contains_key(*host)) {
-            self.put_of_host(host, &self.previous.folders[host], edit)?;
-        }
-        Ok(())
+    fn put_assignments(&self, edit: &mut TreeEdit<'_>) {
+        let Difference { changed, folders, .. } = &self.difference;
+        let stay = changed.hosts.iter().filter(|(host, _)| !folders.contains_key(*host));
+        let stay = stay.map(|(host, pairs)| (&self.previous.folders[host], pairs));
+        edit.put_in_folders(stay.collect(), |pairs, folder| {
+            for (id, tree) in pairs {
+                if let Some(tree) = tree {
+                    folder.put_tree(&[&id.workspace, &id.workload], &id.name, *tree);
+                }
+            }
+        });
     }
 
     fn put_of_host(
@@ -201,11 +210,13 @@ impl<'a> Work<'a> {
 fn folders(previous: &Rendered, plan: &RenderedPlan<'_>) -> BTreeMap<Name, Option<RepoPath>> {
     let hosts: BTreeSet<&Name> =
         plan.hosts.iter().chain(plan.touched.iter().flat_map(|pairs| pairs.hosts.keys())).collect();
-    let differing = hosts.into_iter().filter_map(|host| {
+    let of_host = |host: &Name| {
         let (old, new) = (previous.folders.get(host), folder(host, previous, plan));
         (old != new.as_ref()).then(|| (host.clone(), new))
-    });
-    differing.collect()
+    };
+    let of_hosts = |(), hosts: Vec<_>| hosts.into_iter().filter_map(of_host).collect::<Vec<_>>();
+    let all = share_out(hosts.into_iter().collect(), SHARE, || (), of_hosts);
+    all.into_iter().flatten().collect()
 }
 
 /// Where a host's folder is to be. A host that is gone from the fleet keeps its folder while it is
@@ -236,7 +247,9 @@ fn changed(
         let differing: BTreeMap<_, _> = on_host(previous, plan, host, folders.get(host)).collect();
         (!differing.is_empty()).then(|| (host.clone(), differing))
     };
-    Changed { hosts: touched.into_iter().filter_map(of_host).collect() }
+    let of_hosts = |(), hosts: Vec<_>| hosts.into_iter().filter_map(of_host).collect::<Vec<_>>();
+    let all = share_out(touched.into_iter().collect(), SHARE, || (), of_hosts);
+    Changed { hosts: all.into_iter().flatten().collect() }
 }
 
 /// What differs on one host, whose folder may come to be a `new` one, or none.

@@ -143,7 +143,9 @@ impl Shape {
     fn service_file(&self, template: u16, reads_host: bool) -> String {
         let head = object("v1", "Service", if reads_host { HOST_LABEL } else { "" });
         let tail = "spec:\n  selector: {app: \"{{ workload.name }}-{{ deployment.name }}\"}\n  ports:\n    - {name: http, port: 80, targetPort: 8080}\n";
-        let head = format!("{head}  annotations:\n    team: \"{{{{ workspace.name }}}}\"\n");
+        // A release shows in everything that belongs to it.
+        let build = "    image: {{ values.image | json_encode }}\n";
+        let head = format!("{head}  annotations:\n    team: \"{{{{ workspace.name }}}}\"\n{build}");
         let line = |name: &str, value: &str| format!("    bench.titan.dev/{name}: \"{value}\"\n");
         let padded = self.pad(format!("{tail}{head}"), &format!("{template}/service"), line);
         format!("{}{tail}", &padded[tail.len()..])
@@ -154,6 +156,7 @@ impl Shape {
         text =
             text.replacen("{{ deployment.name }}", &format!("{{{{ deployment.name }}}}-{file}"), 1);
         text += "data:\n  TEAM: \"{{ workspace.name }}\"\n";
+        text += "  IMAGE: {{ values.image | json_encode }}\n";
         let line = |name: &str, value: &str| format!("  {name}: \"{value}\"\n");
         self.pad(text, &format!("{template}/config-{file}"), line)
     }

@@ -22,11 +22,7 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(
-        fleet: &'a Fleet,
-        onto: Option<Onto<'a>>,
-        pool: Option<&'a Pool>,
-    ) -> Self {
+    pub(super) fn new(fleet: &'a Fleet, onto: Option<Onto<'a>>, pool: Option<&'a Pool>) -> Self {
         Self { fleet, onto, pool, trials: Mutex::default() }
     }
 

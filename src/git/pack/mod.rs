@@ -243,7 +243,7 @@ impl Store {
         }
     }
 
-    /// Writes an object unless it is there already; whether it is, is asked for large ones only.
+    /// Writes an object unless it is there already; that is not asked for trees and siblings.
     pub(super) fn write(
         &self,
         kind: Kind,
@@ -252,7 +252,7 @@ impl Store {
     ) -> Result<ObjectId, GitError> {
         let id = chunk::name(kind, bytes)?;
         let stage = self.stage.as_ref().expect("because only what is staged is written");
-        let asked = kind == Kind::Blob && sibling.is_none();
+        let asked = kind != Kind::Tree && sibling.is_none();
         if !stage.contains(&id) && !(asked && self.has(&id)) {
             stage.write(|pack| pack.add(id, kind, bytes, sibling))?;
         }

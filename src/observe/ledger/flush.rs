@@ -12,11 +12,14 @@ use crate::git::{
     Signature, TreeEdit,
 };
 use crate::model::{Connection, DeploymentRef, Name, Phase, RepoPath, Revision, Timestamp, TreeId};
-use crate::parallel::share_out;
 use crate::observe::files;
+use crate::parallel::share_out;
 
-/// Hosts whose files become one pack, when there are more of them than this.
-const PART: usize = 2_500;
+/// Files that become one pack; more of them are written in parts.
+const PACK: usize = 100_000;
+
+/// So many hosts are worth a thread of their own.
+const SHARE: usize = 500;
 
 impl Ledger {
     /// Writes changed files in one commit onto `branch`; `None` when nothing differs from what is
@@ -129,10 +132,19 @@ impl Ledger {
             outer = Some(&entry.folder);
             work.push(Work { host, entry, before: known.tree(&entry.folder)? });
         }
-        if work.len() <= PART {
-            return work.iter().map(|work| work.write(objects)).collect();
+        let files: usize = work.iter().map(Work::files).sum();
+        if files > PACK {
+            let hosts = work.len().div_ceil(files.div_ceil(PACK));
+            return in_parts(repository, &work, hosts);
         }
-        in_parts(repository, &work)
+        let write = |(), part: Vec<&Work<'_>>| -> Result<Vec<_>, GitError> {
+            part.into_iter().map(|work| work.write(objects)).collect()
+        };
+        let mut written = Vec::with_capacity(work.len());
+        for part in share_out(work.iter().collect(), SHARE, || (), write) {
+            written.append(&mut part?);
+        }
+        Ok(written)
     }
 
     fn commit(
@@ -204,6 +216,12 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// How many files are to be written or removed.
+    fn files(&self) -> usize {
+        let HostEntry { assignments, gone, .. } = self.entry;
+        gone.len() + assignments.values().filter(|record| record.dirty).count()
+    }
+
     fn write(&self, repository: &Repository) -> Result<(RepoPath, TreeId), GitError> {
         let mut edit = TreeEdit::new(repository, self.before);
         self.entry.write(self.host, Some(&self.entry.folder), &mut edit)?;
@@ -211,10 +229,12 @@ impl Work<'_> {
     }
 }
 
-/// Writes many folders, each part of them as a pack of its own.
+/// Writes very many folders, each part of so many `hosts` as a pack of its own: it is in memory only
+/// until then.
 fn in_parts(
     repository: &Repository,
     work: &[Work<'_>],
+    hosts: usize,
 ) -> Result<Vec<(RepoPath, TreeId)>, GitError> {
     let write = |(), parts: Vec<&[Work<'_>]>| -> Result<Vec<_>, GitError> {
         let mut written = Vec::new();
@@ -228,7 +248,7 @@ fn in_parts(
         Ok(written)
     };
     let mut written = Vec::with_capacity(work.len());
-    for part in share_out(work.chunks(PART).collect(), 1, || (), write) {
+    for part in share_out(work.chunks(hosts).collect(), 1, || (), write) {
         written.append(&mut part?);
     }
     Ok(written)

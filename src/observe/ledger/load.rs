@@ -7,9 +7,9 @@ use crate::model::{
     AssignmentStatus, DiagnosticsFile, FleetStatus, HostStatus, Limits, Name, RepoPath, Revision,
     Timestamp, TreeId,
 };
-use crate::parallel::{processors, share_out};
 use crate::observe::files::{self, Names};
 use crate::observe::fold::ASSIGNMENT_KIND;
+use crate::parallel::{processors, share_out};
 
 /// Folders that are read in one go by one thread; what they hold is in memory until it is taken over.
 const PART: usize = 128;

@@ -65,9 +65,12 @@ pub(super) fn compare(before: Side<'_>, after: Side<'_>, old: Old<'_>) -> Found 
     let one = |share| Comparison::new(before, after, old).all(share);
     let shares: Vec<_> = pairs.chunks(SHARE).collect();
     for round in shares.chunks(processors()) {
-        let compared = share_out(round.to_vec(), 1, || (), |(), shares| {
-            shares.into_iter().map(one).collect::<Vec<_>>()
-        });
+        let compared = share_out(
+            round.to_vec(),
+            1,
+            || (),
+            |(), shares| shares.into_iter().map(one).collect::<Vec<_>>(),
+        );
         compared.into_iter().flatten().for_each(|part| found.join(part));
     }
     found
