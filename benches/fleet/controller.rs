@@ -40,9 +40,9 @@ impl Event {
 }
 
 impl Controller {
-    pub(crate) fn start(titan: &Titan, fleet: &Path) -> Result<Self> {
+    pub(crate) fn start(titan: &Titan, fleet: &Path, options: &[&str]) -> Result<Self> {
         let mut command = titan.command(fleet);
-        command.args(["controller", "--no-listen", "--log-json"]);
+        command.args(["controller", "--no-listen", "--log-json"]).args(options);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().context("titan does not run")?;
@@ -89,6 +89,18 @@ impl Controller {
         })?;
         let wall = event.seen.saturating_duration_since(moved).as_secs_f64() * 1000.0;
         Ok(event.took().map_or(wall, |_| longest))
+    }
+
+    /// Waits until what the branch had when it started is checked; told only with `--verbose`.
+    pub(crate) fn checked(&self) -> Result<()> {
+        self.wait(|event| event.is("what was rendered before is checked")).map(drop)
+    }
+
+    /// Milliseconds until the last assignment that can be rendered was, from when the workers were asked;
+    /// told only with `--verbose`.
+    pub(crate) fn good(&self) -> Result<f64> {
+        let event = self.wait(|event| event.is("rendered by workers"))?;
+        event.fields["good_ms"].as_f64().context("it does not say when")
     }
 
     /// Milliseconds of a pass that found nothing to render.

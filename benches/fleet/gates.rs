@@ -118,7 +118,7 @@ use Must::{AtLeast, AtMost};
 use Unit::{Count, Megabytes, Milliseconds, Percent, Ratio, Seconds};
 
 #[rustfmt::skip] // One line for each gate.
-pub(crate) const GATES: [Gate; 23] = [
+pub(crate) const GATES: [Gate; 24] = [
     gate("cold/ratio", "render and publish {small} hosts ÷ `git fast-import` of the same files", Ratio, AtMost(0.15)),
     gate("cold/pack", "pack and index ÷ bytes rendered", Ratio, AtMost(0.25)),
     gate("retail/ratio", "the same with `examples/retail`, multiplied to {small} hosts", Ratio, AtMost(0.3)),
@@ -135,6 +135,7 @@ pub(crate) const GATES: [Gate; 23] = [
     gate("warm/nothing", "a commit that changes nothing rendered", Milliseconds, AtMost(10.0)),
     gate("warm/deployment", "one deployment on all {large} hosts ÷ `git fast-import` of the same change", Ratio, AtMost(0.25)),
     gate("warm/ten", "ten changes that arrive together ÷ the largest of them alone", Ratio, AtMost(1.5)),
+    gate("hostile/good", "a release of one deployment on {small} hosts, in one commit with a hostile template: until it is rendered ÷ alone", Ratio, AtMost(2.0)),
     gate("worktree/ratio", "a value of one host ÷ `git add -A && git commit` in a worktree of {large} hosts", Ratio, AtMost(1.0 / 400.0)),
     gate("upkeep/packs", "packs after 1,000 commits", Count, AtMost(25.0)),
     gate("upkeep/growth", "the repository after them, over a full repack", Percent, AtMost(10.0)),

@@ -77,12 +77,17 @@ impl Trees {
         before
     }
 
-    /// Takes over the assignments of other hosts. What one of them had here is gone.
+    /// Takes over other assignments; of those that are in both, the other ones count.
     pub fn append(&mut self, other: Self) {
         for (host, trees) in other.hosts {
-            self.count += trees.len();
-            let before = self.hosts.insert(host, trees);
-            self.count -= before.map_or(0, |before| before.len());
+            let of_host = self.hosts.entry(host).or_default();
+            let before = of_host.len();
+            if of_host.is_empty() {
+                *of_host = trees;
+            } else {
+                of_host.extend(trees);
+            }
+            self.count += of_host.len() - before;
         }
     }
 

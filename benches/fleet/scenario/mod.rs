@@ -1,6 +1,7 @@
 //! What is measured, one file for each group of gates.
 
 mod cold;
+mod hostile;
 mod overlays;
 mod plan;
 mod upkeep;
@@ -19,11 +20,12 @@ use crate::yardstick;
 /// A scenario: the first part of its gates' ids, and what measures them.
 type Scenario = (&'static str, fn(&mut Bench) -> Result<()>);
 
-pub(crate) const SCENARIOS: [Scenario; 8] = [
+pub(crate) const SCENARIOS: [Scenario; 9] = [
     ("cold", cold::cold),
     ("retail", cold::retail),
     ("large", cold::large),
     ("warm", warm::warm),
+    ("hostile", hostile::hostile),
     ("plan", plan::plan),
     ("upkeep", upkeep::upkeep),
     ("overlays", overlays::overlays),

@@ -20,7 +20,7 @@ pub(super) fn upkeep(bench: &mut Bench) -> Result<()> {
     let fleet = bench.rendered(bench.report.sizes.small)?;
     let fleet = bench.scratch(&fleet, "upkeep.git")?;
     let wanted = if bench.smoke { 5 } else { 1000 };
-    let controller = Controller::start(&bench.titan, &fleet)?;
+    let controller = Controller::start(&bench.titan, &fleet, &[])?;
     controller.ready(&bench.titan, &fleet)?;
     let (start, mut commits) = (Instant::now(), 0);
     while commits < wanted && start.elapsed() < BUDGET {

@@ -20,7 +20,7 @@ struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     fn start(bench: &'a Bench, fleet: &'a Path) -> Result<(Self, f64)> {
-        let controller = Controller::start(&bench.titan, fleet)?;
+        let controller = Controller::start(&bench.titan, fleet, &[])?;
         let ready = controller.ready(&bench.titan, fleet)?;
         Ok((Self { bench, fleet, controller }, ready))
     }

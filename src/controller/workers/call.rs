@@ -1,14 +1,18 @@
-//! One call: pairs are cut into shares, and as many of these rendered at a time as there are workers.
+//! One call: pairs are cut into shares ([`super::queue`]), and as many of these rendered at a time as
+//! there are workers.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use std::{panic, thread};
 
 use super::pool::Pool;
-use super::share::{self, OfHost, Share};
-use super::verdict::Trials;
+use super::queue::{Proven, Queue, Task};
+use super::share::Share;
+use super::verdict::{self, Trials};
 use super::work::{Manner, Portion, Sign, work};
 use super::{Onto, Outcome, Outcomes};
+use crate::controller::timings::millis;
 use crate::git::GitError;
 use crate::model::{Fleet, Pairs};
 use crate::render::Renderer;
@@ -18,12 +22,22 @@ pub(super) struct Call<'a> {
     pub(super) fleet: &'a Fleet,
     onto: Option<Onto<'a>>,
     pool: Option<&'a Pool>,
+    proven: &'a Proven,
     trials: Mutex<Trials>,
+    started: Instant,
+    /// Microseconds from then until the last pair was rendered with success.
+    good: AtomicU64,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(fleet: &'a Fleet, onto: Option<Onto<'a>>, pool: Option<&'a Pool>) -> Self {
-        Self { fleet, onto, pool, trials: Mutex::default() }
+    pub(super) fn new(
+        fleet: &'a Fleet,
+        onto: Option<Onto<'a>>,
+        pool: Option<&'a Pool>,
+        proven: &'a Proven,
+    ) -> Self {
+        let (started, good) = (Instant::now(), AtomicU64::new(0));
+        Self { fleet, onto, pool, proven, trials: Mutex::default(), started, good }
     }
 
     pub(super) fn trials(&self) -> MutexGuard<'_, Trials> {
@@ -31,10 +45,9 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn render(&self, pairs: &Pairs, workers: usize) -> Result<Outcomes, GitError> {
-        let parts = share::cut(self.fleet, pairs, workers);
-        let next = AtomicUsize::new(0);
-        let run = || self.run(&parts, &next);
-        let mut outcomes = match workers.min(parts.len()) {
+        let queue = Queue::new(self.fleet, pairs, workers, self.proven);
+        let run = || self.run(&queue);
+        let mut outcomes = match workers.min(queue.width()) {
             0 | 1 => run()?,
             several => thread::scope(|scope| {
                 let threads: Vec<_> = (0..several).map(|_| scope.spawn(run)).collect();
@@ -46,27 +59,36 @@ impl<'a> Call<'a> {
             })?,
         };
         self.trials().overrule(pairs, &mut outcomes);
+        let (took_ms, good_ms) =
+            (millis(self.started.elapsed()), self.good.load(Relaxed) as f64 / 1000.0);
+        tracing::debug!(pairs = pairs.count(), took_ms, good_ms, "rendered by workers");
         Ok(outcomes)
     }
 
-    /// Renders one part after the other that nobody else has taken.
-    fn run(&self, parts: &[Vec<OfHost<'_>>], next: &AtomicUsize) -> Result<Outcomes, GitError> {
+    /// Renders one share after the other that nobody else has taken.
+    fn run(&self, queue: &Queue<'_>) -> Result<Outcomes, GitError> {
+        let _shift = queue.shift();
         let mut all = Outcomes::default();
-        // For parts that are rendered in this thread.
+        // For shares that are rendered in this thread.
         let mut renderer = Renderer::new(self.fleet);
-        while let Some(part) = parts.get(next.fetch_add(1, Relaxed)) {
+        while let Some(task) = queue.next() {
             let share = {
                 let trials = self.trials();
-                Share::new(self.fleet, part, |deployment| !trials.is_stopped(deployment))
+                queue.share(&task, |deployment| !trials.is_stopped(deployment))
             };
             let outcomes = match self.pool {
                 Some(pool) => pool.render(self, &share),
                 None => self.here(&share, &mut renderer),
             };
-            // Nobody needs the other parts when one fails.
-            let outcomes = outcomes.inspect_err(|_| next.store(parts.len(), Relaxed))?;
+            // Nobody needs the other shares when one fails.
+            let outcomes = outcomes.inspect_err(|_| queue.give_up())?;
+            self.proven.add(self.fleet, share.rendered(&outcomes));
             let outcomes = share.named(outcomes);
             self.trials().count(self.fleet, &outcomes.failed);
+            if let Task::Sample(id) = task {
+                let slow = outcomes.failed.values().any(|problems| verdict::is_slow(problems));
+                queue.sampled(id, slow || self.trials().is_stopped(id));
+            }
             all.append(outcomes);
         }
         Ok(all)
@@ -100,6 +122,10 @@ impl<'a> Call<'a> {
                 (there.get(deployment, host) != Some(tree)).then_some(tree)
             });
             objects.join(chunk, new)?;
+        }
+        if next.iter().any(Result::is_ok) {
+            let now = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.good.fetch_max(now, Relaxed);
         }
         outcomes.extend(next);
         Ok(())

@@ -1,8 +1,8 @@
 //! Rendering that cannot hurt: worker processes of this binary, one for each core, that may be killed.
 //!
 //! ```text
-//!  Fleet, Pairs ─▶ [call] ─▶ [share] ─▶ [pool] ─ [process] ══ frames ══ [serve] ─ [sandbox]
-//!                    │        whole hosts                  (protocol)      │
+//!  Fleet, Pairs ─▶ [call] ─▶ [queue] ─▶ [share] ─▶ [pool] ─ [process] ══ frames ══ [serve] ─ [sandbox]
+//!                    │                  whole hosts                  (protocol)      │
 //!  Outcomes ◀────────┤ ids, diagnostics, [verdict]                       [work]: render → chunk
 //!  Objects ◀─────────┘ chunks
 //! ```
@@ -25,6 +25,7 @@ mod call;
 mod pool;
 mod process;
 mod protocol;
+mod queue;
 mod sandbox;
 mod serve;
 mod share;
@@ -46,6 +47,7 @@ use crate::model::{
 use crate::parallel::processors;
 use call::Call;
 use pool::Pool;
+use queue::Proven;
 
 /// What rendering a pair came to: the tree id of its folder (the empty tree where there is no file),
 /// or what is wrong.
@@ -93,6 +95,7 @@ pub struct Workers {
     count: usize,
     /// `None`: threads of this process.
     pool: Option<Pool>,
+    proven: Proven,
 }
 
 impl Workers {
@@ -114,14 +117,14 @@ impl Workers {
     #[must_use]
     pub fn processes_of(program: PathBuf) -> Self {
         let count = processors();
-        Self { count, pool: Some(Pool::new(program, count)) }
+        Self { count, pool: Some(Pool::new(program, count)), proven: Proven::default() }
     }
 
     /// Threads of this process, one for each core: nothing holds a template back but the steps and
     /// bytes that [`crate::render`] counts. For tests, and for people who render their own templates.
     #[must_use]
     pub fn threads() -> Self {
-        Self { count: processors(), pool: None }
+        Self { count: processors(), pool: None, proven: Proven::default() }
     }
 
     /// Starts a process that tries to break out: what holds it, and what it could do all the same.
@@ -149,7 +152,7 @@ impl Workers {
         pairs: &Pairs,
         onto: Option<Onto<'_>>,
     ) -> Result<Outcomes, GitError> {
-        let call = Call::new(fleet, onto, self.pool.as_ref());
+        let call = Call::new(fleet, onto, self.pool.as_ref(), &self.proven);
         call.render(pairs, self.count)
     }
 }

@@ -31,7 +31,7 @@ pub(super) type OfHost<'a> = (&'a Name, &'a BTreeSet<DeploymentRef>);
 /// Pairs of one share: more would not fit into a worker, and its chunk would be large.
 const LARGEST: usize = 8192;
 /// Rendering fewer pairs takes less time than to tell somebody else to do it.
-const SMALLEST: usize = 64;
+pub(super) const SMALLEST: usize = 64;
 /// Shares for each worker: enough that all of them have work until the end.
 const FOR_EACH: usize = 4;
 
@@ -70,18 +70,19 @@ fn weigh(values: &Values) -> usize {
 }
 
 impl Share {
-    /// The pairs of `part` whose deployment is `wanted`.
+    /// The pairs of `part` that are `wanted`.
     pub(super) fn new(
         fleet: &Fleet,
         part: &[OfHost<'_>],
-        wanted: impl Fn(&DeploymentRef) -> bool,
+        wanted: impl Fn(&DeploymentRef, &Name) -> bool,
     ) -> Self {
         let mut groups: BTreeMap<&DeploymentRef, Vec<u32>> = BTreeMap::new();
         let mut hosts = Vec::with_capacity(part.len());
         for (place, (host, deployments)) in (0_u32..).zip(part) {
+            let wanted = deployments.iter().filter(|deployment| wanted(deployment, host));
             let host = fleet.hosts.get(*host).expect("because pairs are of this fleet");
             hosts.push(Arc::clone(host));
-            for deployment in deployments.iter().filter(|deployment| wanted(deployment)) {
+            for deployment in wanted {
                 groups.entry(deployment).or_default().push(place);
             }
         }
@@ -136,6 +137,19 @@ impl Share {
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&DeploymentRef, &Name)> {
         self.groups.iter().flat_map(|group| {
             group.hosts.iter().map(|place| (&group.deployment, &self.hosts[*place as usize].name))
+        })
+    }
+
+    /// The deployments that were rendered on one of its hosts at least.
+    pub(super) fn rendered<'s>(
+        &'s self,
+        outcomes: &[Outcome],
+    ) -> impl Iterator<Item = &'s DeploymentRef> {
+        let mut rest = outcomes;
+        self.groups.iter().filter_map(move |group| {
+            let (these, after) = rest.split_at_checked(group.hosts.len())?;
+            rest = after;
+            these.iter().any(Result::is_ok).then_some(&group.deployment)
         })
     }
 

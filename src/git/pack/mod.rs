@@ -253,7 +253,8 @@ impl Store {
         let id = chunk::name(kind, bytes)?;
         let stage = self.stage.as_ref().expect("because only what is staged is written");
         let asked = kind != Kind::Tree && sibling.is_none();
-        if !stage.contains(&id) && !(asked && self.has(&id)) {
+        let there = stage.contains(&id) || (asked && self.has(&id));
+        if !there {
             stage.write(|pack| pack.add(id, kind, bytes, sibling))?;
         }
         Ok(id)
