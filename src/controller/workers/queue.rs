@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::share::{self, OfHost, SMALLEST, Share};
-use crate::model::{Deployment, DeploymentRef, Fleet, Name, Pairs, Template, TemplateRef};
+use crate::model::{DeploymentRef, Fleet, Name, Pairs, Template, TemplateRef};
 
 /// What the next wave waits for samples that are under way: as a rule they take less.
 const GRACE: Duration = Duration::from_millis(25);
@@ -23,11 +23,19 @@ const GRACE: Duration = Duration::from_millis(25);
 pub(super) struct Proven(Mutex<BTreeMap<TemplateRef, Arc<Template>>>);
 
 impl Proven {
-    fn has(&self, fleet: &Fleet, deployment: &Deployment) -> bool {
+    /// Those of which nobody knows what they do.
+    fn unknown<'d>(
+        &self,
+        fleet: &Fleet,
+        deployments: &BTreeSet<&'d DeploymentRef>,
+    ) -> BTreeSet<&'d DeploymentRef> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, now) =
-            (known.get(&deployment.template), fleet.templates.get(&deployment.template));
-        before.zip(now).is_some_and(|(before, now)| Arc::ptr_eq(before, now))
+        let is_known = |id: &&DeploymentRef| {
+            let template = &fleet.deployments[*id].template;
+            let sides = known.get(template).zip(fleet.templates.get(template));
+            sides.is_some_and(|(before, now)| Arc::ptr_eq(before, now))
+        };
+        deployments.iter().copied().filter(|id| !is_known(id)).collect()
     }
 
     /// Deployments of the fleet were rendered.
@@ -85,10 +93,14 @@ struct State<'a> {
 impl<'a> Queue<'a> {
     pub(super) fn new(fleet: &'a Fleet, pairs: &'a Pairs, workers: usize, proven: &Proven) -> Self {
         let parts = share::cut(fleet, pairs, workers);
-        let is_new = |deployment: &&Arc<Deployment>| !proven.has(fleet, deployment);
-        let mut new: BTreeSet<&DeploymentRef> =
-            fleet.deployments.values().filter(is_new).map(|deployment| &deployment.id).collect();
-        if new.len() == fleet.deployments.len() && pairs.count() <= SMALLEST {
+        // Whichever is shorter names all that are wanted.
+        let count = pairs.count();
+        let all: BTreeSet<&DeploymentRef> = match count < fleet.deployments.len() {
+            true => pairs.iter().map(|(id, _)| id).collect(),
+            false => fleet.deployments.keys().collect(),
+        };
+        let mut new = proven.unknown(fleet, &all);
+        if new.len() == all.len() && count <= SMALLEST {
             // Nothing has to be kept from waiting.
             new.clear();
         }
@@ -101,9 +113,8 @@ impl<'a> Queue<'a> {
                 samples.entry(id).or_insert(host);
             }
         }
-        let known = fleet.deployments.keys().filter(|id| !new.contains(id));
         let state = State {
-            wave: Arc::new(known.collect()),
+            wave: Arc::new(all.difference(&new).copied().collect()),
             waiting: samples.keys().copied().collect(),
             ..State::default()
         };
@@ -275,7 +286,8 @@ mod tests {
         let (before, after) = (fleet(), fleet());
         let proven = Proven::default();
         proven.add(&before, before.deployments.keys());
-        assert!(before.deployments.values().all(|one| proven.has(&before, one)));
-        assert!(!after.deployments.values().any(|one| proven.has(&after, one)));
+        let ids = before.deployments.keys().collect();
+        assert_eq!(proven.unknown(&before, &ids), BTreeSet::new());
+        assert_eq!(proven.unknown(&after, &ids), ids);
     }
 }

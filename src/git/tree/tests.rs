@@ -171,3 +171,47 @@ fn malformed_trees_are_put_right_where_they_are_changed() {
         assert_eq!(a, Some(object(if at == 2 { sub } else { blob })), "{at}: the last one counts");
     }
 }
+
+#[test]
+fn many_folders_together_are_changed_as_one_by_one() {
+    let (_dir, repository) = bare();
+    let path = |text: &str| RepoPath::new(text).expect("a path");
+    let name = |text: &str| Name::new(text).expect("a name");
+    let mut edit = TreeEdit::new(&repository, None);
+    let mut tree = TreeEdit::new(&repository, None);
+    tree.put(&path("f"), b"new").expect("put");
+    let tree = tree.write().expect("written");
+    for host in 0..1200 {
+        edit.put(&path(&format!("hosts/h{host}/w/l/a/f")), b"old").expect("put");
+    }
+    edit.put(&path("hosts/h7/inner/w/l/a/f"), b"old").expect("put");
+    let base = edit.write().expect("written");
+    // New, known and nested folders, after other changes of some of them; in no order of paths.
+    let folders: Vec<RepoPath> = (0..1300)
+        .map(|host| path(&format!("hosts/h{host}")))
+        .chain([path("hosts/h7/inner"), path("other/x"), path("top")])
+        .collect();
+    let before = |edit: &mut TreeEdit<'_>| {
+        edit.remove(&path("hosts/h3/w/l/a")).expect("removed");
+        edit.remove(&path("hosts/h4")).expect("removed");
+        edit.put_tree(&path("hosts/h5"), tree).expect("put");
+        edit.put(&path("hosts/h9/w/l"), b"a file").expect("put");
+    };
+    let mut together = TreeEdit::new(&repository, Some(base));
+    before(&mut together);
+    let (w, l, b) = (name("w"), name("l"), name("b"));
+    together.put_in_folders(folders.iter().map(|folder| (folder, tree)).collect(), |tree, edit| {
+        edit.put_tree(&[&w, &l], &b, tree);
+    });
+    let mut one_by_one = TreeEdit::new(&repository, Some(base));
+    before(&mut one_by_one);
+    for folder in &folders {
+        one_by_one.put_tree(&folder.join("w/l/b").expect("a path"), tree).expect("put");
+    }
+    let expected = one_by_one.write().expect("written");
+    assert_eq!(together.write().expect("written"), expected);
+    let left = repository.entry(expected, &path("hosts/h3/w/l/a")).expect("read");
+    assert!(left.is_none(), "{left:?}");
+    // Of the 1201 old files four are gone; `h5` has one from its tree, and each folder a new one.
+    assert_eq!(repository.walk(expected).expect("read").len(), 1201 - 4 + 1 + 1303);
+}
