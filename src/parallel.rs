@@ -4,16 +4,16 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 use std::thread;
 
-/// How many threads work at a time: one for each processor, and not more than eight.
+/// How many threads work at a time: one for each processor.
 ///
 /// The system is asked once: on Linux the answer takes five system calls.
 #[must_use]
 pub fn processors() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get).min(8))
+    *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get))
 }
 
-/// Cuts `items` into shares of at least `least` (0 counts as 1), as many as there are processors, and
+/// Cuts `items` into shares of at least `least` (0 counts as 1), at most as many as there are processors, and
 /// does `work` on all of them at once; what it gives comes in the order of the items. A single share is
 /// done by the calling thread. `state` is made here and given away: for what cannot be shared.
 ///

@@ -209,9 +209,7 @@ impl Known {
         let mut empty = Pairs::default();
         let none = made.iter().filter(|(_, _, tree)| *tree == empty_tree());
         none.for_each(|(deployment, host, _)| empty.insert(deployment, host));
-        // What is rendered, to some file, on a host that stays where it is takes nothing away.
-        let may_go = step.others.iter().chain(empty.iter());
-        let chosen = may_go.chain(step.hosts.iter().flat_map(of_host));
+        let chosen = step.touched().chain(step.hosts.iter().flat_map(of_host));
         let Rendered { trees, folders, held_removals, .. } = rendered;
         let before = Before { trees, folders, held: *held_removals };
         let after = After { fleet, schedule: self.core.schedule(), empty: &empty };

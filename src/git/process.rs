@@ -91,7 +91,7 @@ pub(super) struct Git {
     /// The subcommand, for errors.
     name: String,
     limit: Duration,
-    /// Nobody waits for it.
+    /// Nobody waits for it: it is last in line for the processor.
     behind: bool,
 }
 
@@ -147,7 +147,7 @@ impl Git {
         self
     }
 
-    /// Lets it have the processor only while nobody else wants it.
+    /// Puts it last in line for the processor.
     pub(super) fn behind(mut self) -> Self {
         self.behind = true;
         self

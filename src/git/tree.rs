@@ -122,7 +122,7 @@ impl Folder {
         folder.changes.insert(name.to_owned(), node);
     }
 
-    /// Puts many folders with changes into this one; both are sorted by name.
+    /// Puts many folders with changes into this one; each name comes once.
     fn put_all(&mut self, folders: Vec<(&str, BTreeMap<String, Node>)>) {
         if self.changes.is_empty() {
             let folder = |(name, changes): (&str, _)| {

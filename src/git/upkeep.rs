@@ -171,8 +171,9 @@ impl Gc {
         if maintenance.exists() && !is_older(&maintenance, GC) {
             return Ok(None);
         }
-        if is_older(&lock, LEFT) {
-            // Git holds it for an instant.
+        let dead = is_older(&lock, LEFT_UNLOCKED) && !is_running(&lock);
+        if dead || is_older(&lock, LEFT) {
+            // Git, and titan, hold it for an instant.
             let _ = std::fs::remove_file(&lock);
         }
         let failed = |source| GitError::io("write", &lock, source);

@@ -81,5 +81,8 @@ pub(crate) fn read_all(files: &[(&ObjectRef, &SourceFile)], limits: &Limits) -> 
     let read = |files: &[(&ObjectRef, &SourceFile)]| -> Vec<Outcome> {
         files.iter().map(|(id, file)| read(id, file, limits)).collect()
     };
-    share_out(files.to_vec(), SHARE, || (), |(), files| read(&files)).concat()
+    share_out(files.to_vec(), SHARE, || (), |(), files| read(&files))
+        .into_iter()
+        .flatten()
+        .collect()
 }

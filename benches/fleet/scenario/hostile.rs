@@ -40,6 +40,8 @@ const TEMPLATES: [(&str, &str); 4] = [
 
 pub(super) fn hostile(bench: &mut Bench) -> Result<()> {
     let fleet = bench.rendered(bench.report.sizes.small)?;
+    // Others shall not meet what is left in it.
+    let fleet = bench.scratch(&fleet, "hostile.git")?;
     if !bench.titan.tells_times {
         bench.report.absent(GATE, "this titan does not say when a deployment is rendered");
         return Ok(());
@@ -72,6 +74,7 @@ pub(super) fn hostile(bench: &mut Bench) -> Result<()> {
         }
     }
     drop(controller);
+    std::fs::remove_dir_all(&fleet)?;
     bench.report.measured(GATE, worst, shown, &all);
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::verdict::{self, Trials};
 use super::work::{Manner, Portion, Sign, work};
 use super::{Onto, Outcome, Outcomes};
 use crate::controller::timings::millis;
-use crate::git::GitError;
+use crate::git::{GitError, empty_tree};
 use crate::model::{Fleet, Pairs};
 use crate::render::Renderer;
 
@@ -119,7 +119,8 @@ impl<'a> Call<'a> {
             let pairs = share.pairs().skip(outcomes.len());
             let new = next.iter().zip(pairs).filter_map(|(outcome, (deployment, host))| {
                 let tree = *outcome.as_ref().ok()?;
-                (there.get(deployment, host) != Some(tree)).then_some(tree)
+                let new = there.get(deployment, host) != Some(tree) && tree != empty_tree();
+                new.then_some(tree)
             });
             objects.join(chunk, new)?;
         }

@@ -5,8 +5,10 @@
 //!  new or changed ones ─▶ a sample: one host ─┬─ fine ─▶ next wave
 //!                                             └─ takes too much ─▶ last wave
 //! ```
-//! So whatever a new template does, it takes one worker's time until it is judged, while the others render
-//! what is known to be good. The outcomes do not depend on the order.
+//! So what is known to be good never waits for a new template, whatever that does. New deployments may wait
+//! for each other's samples, and a template that rendered before counts as good: where the values of
+//! a deployment make it slow, its neighbours in the same share wait until it is stopped. The outcomes do not
+//! depend on the order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -10,8 +10,8 @@
 //! - A rendered file is mostly the same for every host. The first one is the base of its family;
 //!   the others are deltas of it, in the same pack and never of another delta.
 //! - Ids do not depend on how objects are stored.
-//! - Blobs that the repository has already are not written again. Trees and deltas may be: that takes
-//!   less than to look for them, and upkeep undoes it.
+//! - Blobs and commits that the repository has already are not written again. Trees and siblings of other
+//!   blobs may be: that takes less than to look for them, and upkeep undoes it.
 
 mod chunk;
 mod delta;

@@ -64,9 +64,9 @@ impl PackWriter {
         })
     }
 
-    /// Any object of it.
+    /// The object that came last.
     pub(super) fn sample(&self) -> Option<ObjectId> {
-        self.lines.first().map(|line| line.id)
+        self.lines.last().map(|line| line.id)
     }
 
     pub(super) fn contains(&self, id: &ObjectId) -> bool {
