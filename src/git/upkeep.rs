@@ -171,7 +171,9 @@ impl Gc {
         if maintenance.exists() && !is_older(&maintenance, GC) {
             return Ok(None);
         }
-        let dead = is_older(&lock, LEFT_UNLOCKED) && !is_running(&lock);
+        let names_one =
+            std::fs::read_to_string(&lock).is_ok_and(|text| text.split_whitespace().count() == 2);
+        let dead = !is_running(&lock) && (names_one || is_older(&lock, LEFT_UNLOCKED));
         if dead || is_older(&lock, LEFT) {
             // Git, and titan, hold it for an instant.
             let _ = std::fs::remove_file(&lock);

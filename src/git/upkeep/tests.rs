@@ -92,6 +92,11 @@ fn only_one_at_a_time_and_never_beside_a_gc() {
     std::fs::write(&gc, format!("{} {}", dead.id(), host())).expect("written");
     assert!(!repository.upkeep().expect("no fault"), "another titan is at it");
     lock.unlock().expect("unlocked");
+    // What a killed process was about to rename is no sign of life, an empty one might be.
+    let gc_lock = repository.git_dir().join("gc.pid.lock");
+    std::fs::write(&gc_lock, "").expect("written");
+    assert!(!repository.upkeep().expect("no fault"), "somebody may have just made it");
+    std::fs::write(&gc_lock, format!("{} {}", dead.id(), host())).expect("written");
     assert!(repository.upkeep().expect("it works"), "that process is dead");
     assert_eq!(repository.packs().count, 1);
     assert!(!gc.exists());
