@@ -75,8 +75,8 @@ const SSH: &str =
 /// calls (`ControlPersist`) keeps it open.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The priority of what waits for everybody else; see `nice(1)`.
-const LAST: i32 = 19;
+/// The niceness of what is last in line for the processor; see `nice(1)`.
+const NICEST: i32 = 19;
 
 /// What stands between its lines in an error.
 const LINE: &str = "; ";
@@ -172,7 +172,7 @@ impl Git {
         if self.behind {
             // What it starts takes after it. Where that is refused, it is only a little in the way.
             let id = rustix::process::Pid::from_child(&child);
-            let _ = rustix::process::setpriority_process(Some(id), LAST);
+            let _ = rustix::process::setpriority_process(Some(id), NICEST);
         }
         let stdout = drain(child.stdout.take().expect("because it is piped"), STDOUT);
         let stderr = drain(child.stderr.take().expect("because it is piped"), STDOUT);
