@@ -147,6 +147,13 @@ impl Git {
         self
     }
 
+    /// Its process has `lock` open, and so holds it, until it ends: also where titan is killed before.
+    pub(super) fn holding(mut self, lock: std::fs::File) -> Self {
+        // It reads nothing.
+        self.command.stdin(lock);
+        self
+    }
+
     /// Puts it last in line for the processor.
     pub(super) fn behind(mut self) -> Self {
         self.behind = true;

@@ -5,8 +5,8 @@
 //! objects that nothing reaches yet. Readers that had a removed pack open go on with it, others look
 //! for the object again. Git's own `gc.pid` keeps titan and anybody's `git gc` apart.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ const PACKS: usize = 20;
 
 /// Merging starts at this many loose objects.
 const LOOSE: usize = 2000;
+
+/// Whoever merges has it locked: titan, and the git that titan started.
+const LOCK: &str = "titan-upkeep.lock";
 
 /// Longest time for one run; a full repack of the largest fleet takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -53,7 +56,7 @@ impl Repository {
         if packs.partial || (packs.count < PACKS && !self.has_many_loose()) {
             return Ok(false);
         }
-        let path = self.git_dir().join("titan-upkeep.lock");
+        let path = self.git_dir().join(LOCK);
         let failed = |source| GitError::io("lock", &path, source);
         let file = File::create(&path).map_err(failed)?;
         match file.try_lock() {
@@ -61,20 +64,23 @@ impl Repository {
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let done = self.merge_packs();
+        let done = self.merge_packs(&file);
         // Closing it would not do: a program that is being started has a copy for an instant.
         file.unlock().map_err(failed)?;
         done
     }
 
-    /// See [`Repository::upkeep`], under titan's own lock.
-    fn merge_packs(&self) -> Result<bool, GitError> {
+    /// See [`Repository::upkeep`], under titan's own `lock`, which git keeps while it is at work.
+    fn merge_packs(&self, lock: &File) -> Result<bool, GitError> {
         let Some(_gc) = Gc::begin(self.git_dir())? else { return Ok(false) };
         clear_leftovers(self);
+        let path = self.git_dir().join(LOCK);
+        let lock = lock.try_clone().map_err(|source| GitError::io("open", &path, source))?;
         // Hosts wait for the other core.
         let git = Git::new(Some(self.git_dir()), "repack", LIMIT)
             .config("repack.writeBitmaps=false")
             .config("pack.threads=1")
+            .holding(lock)
             .behind();
         git.run(["--geometric=2", "-d", "-l", "-n", "-q"], [] as [&str; 0])??;
         Ok(true)
@@ -179,17 +185,21 @@ impl Gc {
             let _ = std::fs::remove_file(&lock);
         }
         let failed = |source| GitError::io("write", &lock, source);
-        let mut file = match OpenOptions::new().write(true).create_new(true).open(&lock) {
-            Ok(file) => file,
+        let text = format!("{} {}", std::process::id(), host());
+        // Complete from its first moment: nobody could tell whose an empty one is.
+        let draft = git_dir.join("titan-gc.pid");
+        std::fs::write(&draft, &text).map_err(failed)?;
+        let linked = std::fs::hard_link(&draft, &lock);
+        std::fs::remove_file(&draft).map_err(failed)?;
+        match linked {
+            Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(failed(error)),
-        };
+        }
         if is_running(&path) {
             std::fs::remove_file(&lock).map_err(failed)?;
             return Ok(None);
         }
-        let text = format!("{} {}", std::process::id(), host());
-        file.write_all(text.as_bytes()).map_err(failed)?;
         std::fs::rename(&lock, &path).map_err(failed)?;
         Ok(Some(Self { path, text }))
     }

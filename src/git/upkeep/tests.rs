@@ -87,7 +87,7 @@ fn only_one_at_a_time_and_never_beside_a_gc() {
         assert!(!repository.upkeep().expect("no fault"), "{text}");
         assert_eq!(std::fs::read_to_string(&gc).expect("it stays"), text);
     }
-    let lock = File::create(repository.git_dir().join("titan-upkeep.lock")).expect("a lock");
+    let lock = File::create(repository.git_dir().join(LOCK)).expect("a lock");
     lock.lock().expect("locked");
     std::fs::write(&gc, format!("{} {}", dead.id(), host())).expect("written");
     assert!(!repository.upkeep().expect("no fault"), "another titan is at it");
