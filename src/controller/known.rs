@@ -198,6 +198,10 @@ impl Known {
         made: &mut Trees,
         source: &CommitInfo,
     ) -> Option<HeldRemovals> {
+        if fleet.held.all.is_some() {
+            // Nothing is removed or moved now; what was pending is so still when that is mended.
+            return None;
+        }
         let rendered = &self.rendered;
         for (deployment, host) in self.pending.iter() {
             step.others.insert(deployment, host);

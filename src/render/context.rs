@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tera::Context;
 
-use super::compile::Compiled;
-use super::schema;
-use crate::model::{Deployment, Diagnostic, Fleet, Host, Manifests, Policy, RepoPath, merge};
+use super::{Usable, schema};
+use crate::model::{
+    Deployment, Diagnostic, Fleet, Host, Manifests, Policy, RepoPath, TemplateRef, Values,
+    Workload, Workspace, merge,
+};
 
 /// Most hosts whose variable is kept.
 const HOSTS: usize = 1 << 14;
@@ -17,12 +19,14 @@ const HOSTS: usize = 1 << 14;
 const TEXTS: usize = 4;
 
 /// What the renders of a deployment share.
-pub(super) struct Prepared<'a> {
-    fleet: &'a Fleet,
-    deployment: &'a Deployment,
-    pub(super) policy: Option<&'a Policy>,
+pub(super) struct Prepared {
+    deployment: Arc<Deployment>,
+    workspace: Arc<Workspace>,
+    workload: Arc<Workload>,
     /// Its template, or what is wrong with that.
-    pub(super) compiled: Result<Arc<Compiled>, Vec<Diagnostic>>,
+    pub(super) compiled: Usable,
+    /// Its values without overrides.
+    values: Values,
     /// `workspace`, `workload` and `deployment`.
     base: Context,
     /// The merged values, by which of the overrides apply.
@@ -44,13 +48,16 @@ pub(super) struct Variant {
 #[derive(Default)]
 pub(super) struct Checked(BTreeMap<RepoPath, Vec<Arc<[u8]>>>);
 
-impl<'a> Prepared<'a> {
-    pub(super) fn new(
-        fleet: &'a Fleet,
-        deployment: &'a Deployment,
-        compiled: Result<Arc<Compiled>, Vec<Diagnostic>>,
-    ) -> Self {
-        let (workspace, workload) = (fleet.workspace_of(deployment), fleet.workload_of(deployment));
+impl Prepared {
+    pub(super) fn new(fleet: &Fleet, deployment: &Deployment, compiled: Usable) -> Self {
+        let deployment = match fleet.deployments.get(&deployment.id) {
+            Some(of_fleet) if std::ptr::eq(&raw const **of_fleet, deployment) => {
+                Arc::clone(of_fleet)
+            }
+            _ => Arc::new(deployment.clone()),
+        };
+        let workspace = Arc::clone(&fleet.workspaces[&deployment.id.workspace]);
+        let workload = Arc::clone(&fleet.workloads[&deployment.id.workload_ref()]);
         let mut base = Context::new();
         base.insert("workspace", &json!({"name": workspace.name, "labels": workspace.labels}));
         let mut object = json!({"name": workload.id.name, "labels": workload.labels});
@@ -61,9 +68,22 @@ impl<'a> Prepared<'a> {
         base.insert("workload", &object);
         let object = json!({"name": deployment.id.name, "labels": deployment.labels});
         base.insert("deployment", &object);
+        let values = merge::deployment_values(fleet, &deployment);
         let (variants, checked) = (BTreeMap::new(), <[Checked; 2]>::default());
-        let policy = workspace.spec.policy.as_ref();
-        Self { fleet, deployment, policy, compiled, base, variants, checked }
+        Self { deployment, workspace, workload, compiled, values, base, variants, checked }
+    }
+
+    /// Whether what it was made from is what `fleet` has, apart from the template.
+    pub(super) fn is_of(&self, fleet: &Fleet) -> bool {
+        let Self { deployment, workspace, workload, .. } = self;
+        let id = &deployment.id;
+        fleet.deployments.get(id).is_some_and(|of_fleet| Arc::ptr_eq(of_fleet, deployment))
+            && fleet.workspaces.get(&id.workspace).is_some_and(|one| Arc::ptr_eq(one, workspace))
+            && fleet.workloads.get(&workload.id).is_some_and(|one| Arc::ptr_eq(one, workload))
+    }
+
+    pub(super) fn template(&self) -> &TemplateRef {
+        &self.deployment.template
     }
 
     /// How many sets of values there are.
@@ -71,18 +91,18 @@ impl<'a> Prepared<'a> {
         self.variants.len()
     }
 
-    /// The values for a host, merged and checked once for all hosts with the same overrides; and the
-    /// texts that were checked, for hosts of its kind.
+    /// The values for a host, merged and checked once for all hosts with the same overrides; the texts
+    /// that were checked, for hosts of its kind; and what the workspace allows.
     pub(super) fn variant(
         &mut self,
         host: &Host,
         parameters: Option<&jsonschema::Validator>,
-    ) -> (&mut Variant, &mut Checked) {
-        let deployment = self.deployment;
+    ) -> (&mut Variant, &mut Checked, Option<&Policy>) {
+        let deployment = &*self.deployment;
         let overrides = deployment.spec.overrides.iter();
         let applied: Vec<bool> = overrides.map(|o| o.selector.matches(&host.labels)).collect();
         let variant = self.variants.entry(applied).or_insert_with(|| {
-            let mut values = merge::deployment_values(self.fleet, deployment);
+            let mut values = self.values.clone();
             merge::apply_overrides(&mut values, deployment, host);
             let values = Value::Object(values);
             let problems =
@@ -92,7 +112,8 @@ impl<'a> Prepared<'a> {
             Variant { context, problems, same: [None, None] }
         });
         let kubernetes = host.spec.runtime.wants_kubernetes_objects();
-        (variant, &mut self.checked[usize::from(kubernetes)])
+        let policy = self.workspace.spec.policy.as_ref();
+        (variant, &mut self.checked[usize::from(kubernetes)], policy)
     }
 }
 

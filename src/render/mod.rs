@@ -51,12 +51,29 @@ pub const RENDERER: &str = concat!("titan/", env!("CARGO_PKG_VERSION"));
 /// whatever order they come. Each thread has its own.
 pub struct Renderer<'a> {
     fleet: &'a Fleet,
-    templates: BTreeMap<TemplateRef, Result<Arc<Compiled>, Vec<Diagnostic>>>,
     hosts: Hosts,
-    /// By the deployment's address: it stays where it is for as long as the fleet is borrowed.
-    prepared: HashMap<usize, Prepared<'a>>,
+    kept: Kept,
+}
+
+/// A compiled template, or what is wrong with it.
+type Usable = Result<Arc<Compiled>, Vec<Diagnostic>>;
+
+/// What a renderer prepared, for one of another fleet: see [`Renderer::resume`].
+#[derive(Default)]
+pub struct Kept {
+    /// What they were compiled under.
+    limits: Limits,
+    templates: BTreeMap<TemplateRef, (Arc<Template>, Usable)>,
+    /// By the deployment's address: it stays where it is, as this holds it, or the fleet is borrowed.
+    prepared: HashMap<usize, Prepared>,
     /// What is in there, roughly, in bytes.
-    kept: usize,
+    size: usize,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("templates", &self.templates.len()).finish_non_exhaustive()
+    }
 }
 
 /// Most bytes that are kept of what was prepared.
@@ -73,7 +90,7 @@ pub struct RenderError(pub Vec<Diagnostic>);
 
 impl fmt::Debug for Renderer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Renderer").field("templates", &self.templates.len()).finish_non_exhaustive()
+        f.debug_struct("Renderer").field("kept", &self.kept).finish_non_exhaustive()
     }
 }
 
@@ -87,8 +104,28 @@ pub fn check_template(template: &Template, limits: &Limits) -> Vec<Diagnostic> {
 impl<'a> Renderer<'a> {
     #[must_use]
     pub fn new(fleet: &'a Fleet) -> Self {
-        let (templates, prepared) = (BTreeMap::new(), HashMap::new());
-        Self { fleet, templates, hosts: Hosts::default(), prepared, kept: 0 }
+        Self::resume(fleet, Kept::default())
+    }
+
+    /// Goes on with what was prepared for a fleet before: what was made from the very same objects (their
+    /// `Arc`s are equal) is used again.
+    #[must_use]
+    pub fn resume(fleet: &'a Fleet, mut kept: Kept) -> Self {
+        if kept.limits != fleet.settings.limits {
+            kept = Kept { limits: fleet.settings.limits.clone(), ..Kept::default() };
+        }
+        let Kept { templates, prepared, .. } = &mut kept;
+        templates.retain(|id, (template, _)| {
+            fleet.templates.get(id).is_some_and(|of_fleet| Arc::ptr_eq(of_fleet, template))
+        });
+        prepared.retain(|_, one| templates.contains_key(one.template()) && one.is_of(fleet));
+        Self { fleet, hosts: Hosts::default(), kept }
+    }
+
+    /// What it prepared.
+    #[must_use]
+    pub fn keep(self) -> Kept {
+        self.kept
     }
 
     /// What `host` must run for `deployment`. Hosts for which nothing differs share one result.
@@ -118,9 +155,9 @@ impl<'a> Renderer<'a> {
         let prepared = self.prepared(deployment);
         let compiled = prepared.compiled.clone().map_err(RenderError)?;
         let kubernetes = host.spec.runtime.wants_kubernetes_objects();
-        let rules = Rules { kubernetes, policy: prepared.policy };
         let before = prepared.variants();
-        let (variant, checked) = prepared.variant(host, compiled.parameters.as_ref());
+        let (variant, checked, policy) = prepared.variant(host, compiled.parameters.as_ref());
+        let rules = Rules { kubernetes, policy };
         if !variant.problems.is_empty() {
             return Err(RenderError(variant.problems.clone()));
         }
@@ -135,33 +172,35 @@ impl<'a> Renderer<'a> {
             variant.same[usize::from(kubernetes)] = Some(Arc::clone(&manifests));
             kept += manifests.size();
         }
-        self.kept += kept + (prepared.variants() - before) * VARIANT;
+        kept += (prepared.variants() - before) * VARIANT;
+        self.kept.size += kept;
         Ok(manifests)
     }
 
     /// What the renders of a deployment share.
-    fn prepared(&mut self, deployment: &'a Deployment) -> &mut Prepared<'a> {
-        if self.kept > KEEP {
-            self.prepared.clear();
-            self.kept = 0;
+    fn prepared(&mut self, deployment: &'a Deployment) -> &mut Prepared {
+        if self.kept.size > KEEP {
+            self.kept.prepared.clear();
+            self.kept.size = 0;
         }
         let address = std::ptr::from_ref(deployment).addr();
-        if !self.prepared.contains_key(&address) {
+        if !self.kept.prepared.contains_key(&address) {
             let compiled = self.compiled(deployment);
             let prepared = Prepared::new(self.fleet, deployment, compiled);
-            self.prepared.insert(address, prepared);
+            self.kept.prepared.insert(address, prepared);
         }
-        self.prepared.get_mut(&address).expect("because it was put there")
+        self.kept.prepared.get_mut(&address).expect("because it was put there")
     }
 
     /// The deployment's template, compiled once.
-    fn compiled(&mut self, deployment: &Deployment) -> Result<Arc<Compiled>, Vec<Diagnostic>> {
-        if let Some(known) = self.templates.get(&deployment.template) {
+    fn compiled(&mut self, deployment: &Deployment) -> Usable {
+        if let Some((_, known)) = self.kept.templates.get(&deployment.template) {
             return known.clone();
         }
-        let template = self.fleet.template_of(deployment);
+        let template = &self.fleet.templates[&deployment.template];
         let compiled = Compiled::new(template, &self.fleet.settings.limits).map(Arc::new);
-        self.templates.insert(deployment.template.clone(), compiled.clone());
+        let known = (Arc::clone(template), compiled.clone());
+        self.kept.templates.insert(deployment.template.clone(), known);
         compiled
     }
 }

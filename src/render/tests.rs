@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::fixture::FleetBuilder;
+use crate::model::{Workload, Workspace};
 
 /// A fleet with host `h` (`region=eu`), deployment `default/app/d` and this template.
 fn fleet(files: &[(&str, &str)], deployment: Value, runtime: &str) -> FleetBuilder {
@@ -779,4 +780,63 @@ fn what_reads_no_host_is_rendered_once_for_the_same_values() {
     check(&[("a.txt.tera", "{{ host['name'] }}{{ values.ring }}")], false);
     check(&[("a.txt.tera", "{% for x in [host] %}{{ x.name }}{% endfor %}")], false);
     check(&[("a.txt.tera", "{% block b %}{{ host.name }}{% endblock %}")], false);
+}
+
+/// What a worker prepared is used for the next fleet, but for what is another there.
+#[test]
+fn what_was_prepared_is_used_only_where_nothing_differs() {
+    let of = |template: &str, more: Value| {
+        let files = [("a.txt.tera", template)];
+        fleet(&files, json!({"values": more}), "directory").fleet
+    };
+    let shown = |renderer: &mut Renderer<'_>, fleet: &Fleet| {
+        // The deployment of the renderer's fleet, wherever it is.
+        let (deployment, host) = (&fleet.deployments, &fleet.hosts);
+        let facts = HostFacts::new(host.values().next().expect("a host"));
+        let id = deployment.keys().next().expect("a deployment");
+        let manifests = renderer.render_with(&renderer.fleet.deployments[id], &facts);
+        let files = manifests.expect("it renders").files.clone();
+        String::from_utf8(files.into_values().next().expect("a file").to_vec()).expect("text")
+    };
+    let first = of("{{ values.a }}", json!({"a": 1}));
+    let mut renderer = Renderer::new(&first);
+    assert_eq!(shown(&mut renderer, &first), "1\n");
+    let changes: [fn(&mut Fleet, &Fleet); 4] = [
+        |next, other| next.deployments.clone_from(&other.deployments),
+        |next, other| next.templates.clone_from(&other.templates),
+        |next, _| {
+            let workspace = next.workspaces.values_mut().next().expect("a workspace");
+            let mut changed = Workspace::clone(workspace);
+            changed.spec.values.insert("a".to_owned(), 5.into());
+            *workspace = Arc::new(changed);
+        },
+        |next, _| {
+            let workload = next.workloads.values_mut().next().expect("a workload");
+            let mut changed = Workload::clone(workload);
+            changed.spec.values.insert("a".to_owned(), 6.into());
+            *workload = Arc::new(changed);
+        },
+    ];
+    let other = of("{{ values.a }}!", json!({"a": 2}));
+    let silent = of("{{ values.a }}", json!({}));
+    for (base, change, expected) in [
+        (&first, changes[0], "2\n"),
+        (&first, changes[1], "1!\n"),
+        (&silent, changes[2], "5\n"),
+        (&silent, changes[3], "6\n"),
+    ] {
+        let mut before = Fleet::clone(base);
+        before.workspaces.values_mut().for_each(|one| {
+            let mut changed = Workspace::clone(one);
+            changed.spec.values.insert("a".to_owned(), 0.into());
+            *one = Arc::new(changed);
+        });
+        let mut renderer = Renderer::new(&before);
+        shown(&mut renderer, &before);
+        let kept = renderer.keep();
+        let mut next = before.clone();
+        change(&mut next, &other);
+        let mut renderer = Renderer::resume(&next, kept);
+        assert_eq!(shown(&mut renderer, &next), expected);
+    }
 }

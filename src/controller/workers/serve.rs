@@ -6,7 +6,7 @@ use super::protocol::{self, Answer, Job, Request};
 use super::sandbox;
 use super::work::{Sign, work};
 use crate::model::Fleet;
-use crate::render::Renderer;
+use crate::render::{Kept, Renderer};
 
 /// Renders what comes in, until it ends. Nothing is rendered outside of the sandbox.
 ///
@@ -19,10 +19,9 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     let confinement = sandbox::enter(memory)?;
     protocol::write(&mut output, &Answer::Entered(confinement), &[])?;
     let mut fleet = Fleet::default();
-    let mut waiting = None;
+    let (mut waiting, mut kept) = (None, Kept::default());
     loop {
-        // What it prepared is good for as long as the fleet does not change.
-        let mut renderer = Renderer::new(&fleet);
+        let mut renderer = Renderer::resume(&fleet, kept);
         let news = loop {
             let job = match waiting.take() {
                 Some(job) => Some(job),
@@ -36,6 +35,7 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
             }
             run(&job, &mut renderer, &fleet, &mut output)?;
         };
+        kept = renderer.keep();
         news.join(&mut fleet);
     }
 }

@@ -277,3 +277,30 @@ fn all_that_was_rendered_before_is_checked_after_a_restart() {
         log.contains("what was rendered before is checked")
     });
 }
+
+#[test]
+fn moves_stay_held_when_broken_settings_are_mended() {
+    let mut twins = Twins::new();
+    twins.each(|one| drop(one.commit("the fleet")));
+    twins.pass("the fleet");
+    twins.each(|one| {
+        one.remove("hosts/one.yaml").edit_host("eu/one", "region=eu");
+        one.remove("hosts/three.yaml").edit_host("us/three", "region=us");
+        one.remove("hosts/us/four.yaml").edit_host("four", "region=us");
+        one.commit("three of four move");
+    });
+    twins.pass("three of four move");
+    twins.each(|one| {
+        one.edit("titan.yaml", "kind: Flit\n").commit("nobody can read the settings");
+    });
+    twins.pass("nobody can read the settings");
+    twins.each(|one| {
+        one.edit("titan.yaml", SETTINGS).edit_deployment("test", "1", "").commit("mended");
+    });
+    twins.pass("mended");
+    let pass = twins.staying.pass().expect("a pass");
+    assert!(pass.held.contains_key("removals"), "{:?}", pass.held);
+    let read = |path: &str| twins.repositories[0].read("titan/rendered", path);
+    assert_eq!(read("hosts/one/default/web/test/sub/b.txt").as_deref(), Some("1\n"));
+    assert_eq!(read("hosts/eu/one/.titan"), None);
+}
