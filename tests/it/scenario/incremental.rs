@@ -281,7 +281,9 @@ fn all_that_was_rendered_before_is_checked_after_a_restart() {
 #[test]
 fn moves_stay_held_when_broken_settings_are_mended() {
     let mut twins = Twins::new();
-    twins.each(|one| drop(one.commit("the fleet")));
+    twins.each(|one| {
+        one.commit("the fleet");
+    });
     twins.pass("the fleet");
     twins.each(|one| {
         one.remove("hosts/one.yaml").edit_host("eu/one", "region=eu");
