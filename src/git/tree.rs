@@ -1,5 +1,7 @@
 //! Editing trees in the object database.
 
+mod changes;
+
 use std::collections::BTreeMap;
 
 use gix::ObjectId;
@@ -12,6 +14,7 @@ use super::read::{self, object, tree_id};
 use super::{GitError, Repository};
 use crate::model::{Name, RepoPath, TreeId};
 use crate::parallel::share_out;
+use changes::Changes;
 
 /// Changes to a tree, collected in memory and written together. Sub-trees that no edit touches keep
 /// their ids and are not read. Folders that become empty vanish.
@@ -64,7 +67,7 @@ enum Node {
 /// A folder with changes in it.
 struct Folder {
     base: Base,
-    changes: BTreeMap<String, Node>,
+    changes: Changes,
     /// What it holds apart from them, once that is read; `None`: nothing.
     held: Option<(ObjectId, Tree)>,
 }
@@ -82,7 +85,7 @@ enum Base {
 
 impl Folder {
     fn new(base: Base) -> Self {
-        Self { base, changes: BTreeMap::new(), held: None }
+        Self { base, changes: Changes::None, held: None }
     }
 
     /// The tree that it holds apart from its changes, where its path holds `inherited`.
@@ -96,12 +99,8 @@ impl Folder {
 
     /// The folder called `name` in here, to put changes into.
     fn enter(&mut self, name: &str) -> &mut Self {
-        // Most often it is there: a name is copied only for a new one.
-        if !self.changes.contains_key(name) {
-            let folder = Node::Folder(Self::new(Base::Inherited));
-            self.changes.insert(name.to_owned(), folder);
-        }
-        let node = self.changes.get_mut(name).expect("because it was put there");
+        let new = || Node::Folder(Self::new(Base::Inherited));
+        let node = self.changes.get_or_insert_with(name, new);
         match node {
             Node::Folder(_) => {}
             Node::Tree(id) => *node = Node::Folder(Self::new(Base::Tree(*id))),
@@ -123,20 +122,20 @@ impl Folder {
     }
 
     /// Puts many folders with changes into this one; each name comes once.
-    fn put_all(&mut self, folders: Vec<(&str, BTreeMap<String, Node>)>) {
+    fn put_all(&mut self, folders: Vec<(&str, Changes)>) {
         if self.changes.is_empty() {
             let folder = |(name, changes): (&str, _)| {
                 let folder = Self { changes, ..Self::new(Base::Inherited) };
                 (name.to_owned(), Node::Folder(folder))
             };
-            self.changes = folders.into_iter().map(folder).collect();
+            self.changes = Changes::Many(folders.into_iter().map(folder).collect());
             return;
         }
         folders.into_iter().for_each(|(name, changes)| self.enter(name).add(changes));
     }
 
     /// Adds later changes of the same folder.
-    fn add(&mut self, later: BTreeMap<String, Node>) {
+    fn add(&mut self, later: Changes) {
         if self.changes.is_empty() {
             self.changes = later;
             return;
@@ -146,7 +145,7 @@ impl Folder {
                 Node::Folder(Self { base: Base::Inherited, changes, .. }) => {
                     self.enter(&name).add(changes);
                 }
-                node => drop(self.changes.insert(name, node)),
+                node => self.changes.insert(name, node),
             }
         }
     }
@@ -302,7 +301,7 @@ fn read_folder<'f>(
 ) -> Result<(), GitError> {
     let Folder { changes, held, .. } = folder;
     *held = id.map(|id| Ok::<_, GitError>((id, read_tree(store, id)?))).transpose()?;
-    for (name, node) in changes {
+    for (name, node) in changes.iter_mut() {
         let Node::Folder(below) = node else { continue };
         let slot = held.as_ref().and_then(|(_, tree)| tree.find(name.as_bytes()));
         let inherited = slot.filter(|(_, slot)| slot.is_tree()).map(|(_, slot)| slot.id);
