@@ -1,7 +1,5 @@
 //! `POST /api/v1/hosts/<host>/reports`.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -11,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use warp::http::{HeaderMap, StatusCode, header};
 use warp::{Buf, Filter, Rejection, Stream};
 
-use super::Context;
 use super::error::{Refused, Reply, json_reply};
+use super::{Context, body};
 use crate::model::{HostReport, Limits, Name, Phase};
 use crate::observe::{Digest, Refusal, Snapshot, Submission};
 
@@ -48,9 +46,9 @@ async fn accept<B: Buf>(
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
 ) -> Result<Reply, Refused> {
-    let snapshot = Arc::clone(&context.snapshot.borrow());
+    let snapshot = context.snapshot();
     let limits = &snapshot.limits;
-    let length = check_length(headers, limits)?;
+    let length = body::check_length(headers, limits.report_body.0)?;
     if !snapshot.ready {
         // Before the first pass nobody knows which hosts there are.
         return Err(Refused::Busy);
@@ -61,28 +59,12 @@ async fn accept<B: Buf>(
         retry_after: wait.as_secs() + 1,
     })?;
     let time = limits.http_body_time.duration();
-    let late = |_| Refused::BodyTimeout(time.as_secs());
-    let bytes = timeout(time, read(body, length)).await.map_err(late)??;
+    let bytes = body::read_in(time, body, length).await?;
     let report = parse(&bytes)?;
     if report.host != *host {
         return Err(Refused::ForeignHost);
     }
     submit(context, report, limits).await
-}
-
-/// The length that the body will have, if that is allowed: decided before anything of it is read.
-fn check_length(headers: &HeaderMap, limits: &Limits) -> Result<u64, Refused> {
-    // Chunks tell no length in advance; without either header there is no body (RFC 9112, 6.3).
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Refused::LengthRequired);
-    }
-    let length = match headers.get(header::CONTENT_LENGTH) {
-        Some(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
-        None => Some(0),
-    };
-    let length: u64 = length.ok_or_else(|| Refused::BadRequest("bad `Content-Length`".into()))?;
-    let limit = limits.report_body.0;
-    if length > limit { Err(Refused::TooLarge { limit }) } else { Ok(length) }
 }
 
 /// Whether the bearer token is one of the host's. All its digests are compared, each in constant time.
@@ -102,28 +84,6 @@ fn authenticate(snapshot: &Snapshot, host: &Name, headers: &HeaderMap) -> Result
     }
     // Only who has a valid token of another host learns that it is one: the digest tells nothing else.
     Err(if snapshot.owner(&digest).is_some() { Refused::ForeignHost } else { Refused::WrongToken })
-}
-
-/// The body, which has `length` bytes.
-async fn read<B: Buf>(
-    body: impl Stream<Item = Result<B, warp::Error>>,
-    length: u64,
-) -> Result<Vec<u8>, Refused> {
-    let mut body = pin!(body);
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    while let Some(part) = poll_fn(|context| body.as_mut().poll_next(context)).await {
-        let mut part = part.map_err(|_| Refused::BadRequest("the body broke off".into()))?;
-        if bytes.len() as u64 + part.remaining() as u64 > length {
-            return Err(Refused::TooLarge { limit: length });
-        }
-        while part.has_remaining() {
-            let chunk = part.chunk();
-            bytes.extend_from_slice(chunk);
-            let count = chunk.len();
-            part.advance(count);
-        }
-    }
-    Ok(bytes)
 }
 
 /// A report that makes sense.
@@ -152,7 +112,7 @@ fn parse(bytes: &[u8]) -> Result<HostReport, Refused> {
 /// Hands the report to the controller's loop and waits for its answer.
 async fn submit(context: &Context, report: HostReport, limits: &Limits) -> Result<Reply, Refused> {
     let (reply, answer) = oneshot::channel();
-    context.submissions.try_send(Submission { report, reply }).map_err(|error| {
+    context.needs.submissions.try_send(Submission { report, reply }).map_err(|error| {
         match error {
             TrySendError::Full(_) => tracing::warn!("the queue of reports is full"),
             TrySendError::Closed(_) => tracing::warn!("the controller takes no reports"),

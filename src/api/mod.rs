@@ -9,8 +9,13 @@
 //! and queued for the controller's loop, which owns the state. What comes back is JSON, errors too:
 //! `{"error": "…"}`, never with a secret in it.
 
+mod body;
+mod caller;
+mod changes;
 mod error;
 mod hosts;
+mod objects;
+mod query;
 mod rate;
 mod server;
 
@@ -22,25 +27,47 @@ use tokio::sync::{mpsc, watch};
 use warp::Filter;
 use warp::http::Response;
 
+use crate::git::FleetRepository;
 use crate::observe::{Snapshot, Submission};
+use caller::Caller;
+
+/// What the API works with.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    /// The fleet as the controller saw it last.
+    pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// Reports, to the controller's loop.
+    pub submissions: mpsc::Sender<Submission>,
+    /// Tells the controller's loop that a branch may have moved.
+    pub wake: mpsc::Sender<()>,
+    pub repository: FleetRepository,
+    /// Everybody may do everything: for one's own machine.
+    pub development: bool,
+}
 
 /// What the routes need; one for all requests.
 #[derive(Debug)]
 struct Context {
-    snapshot: watch::Receiver<Arc<Snapshot>>,
-    submissions: mpsc::Sender<Submission>,
+    needs: Needs,
     rates: rate::Rates,
+    changes: changes::Queue,
+}
+
+impl Context {
+    fn new(needs: Needs) -> Self {
+        let changes = changes::Queue::start(needs.repository.clone(), needs.wake.clone());
+        Self { needs, rates: rate::Rates::default(), changes }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.needs.snapshot.borrow())
+    }
 }
 
 /// Serves until `shutdown`, then lets requests that are under way end.
-pub async fn serve(
-    listener: TcpListener,
-    snapshot: watch::Receiver<Arc<Snapshot>>,
-    submissions: mpsc::Sender<Submission>,
-    shutdown: impl Future<Output = ()> + Send,
-) {
-    let limits = snapshot.borrow().limits.clone();
-    let context = Arc::new(Context { snapshot, submissions, rates: rate::Rates::default() });
+pub async fn serve(listener: TcpListener, needs: Needs, shutdown: impl Future<Output = ()> + Send) {
+    let limits = needs.snapshot.borrow().limits.clone();
+    let context = Arc::new(Context::new(needs));
     server::run(listener, routes(context), &limits, shutdown).await;
 }
 
@@ -51,7 +78,9 @@ fn routes(
     let health = warp::path!("healthz").and(warp::get()).map(|| {
         Response::builder().body("ok".into()).expect("a status and a text make a response")
     });
-    let routes = health.or(hosts::routes(context)).unify();
+    let routes = health.or(hosts::routes(Arc::clone(&context))).unify();
+    let routes = routes.or(changes::routes(Arc::clone(&context))).unify();
+    let routes = routes.or(objects::routes(context)).unify();
     routes.recover(error::recover).unify()
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::model::{Name, ReportAnswer, Revision, TimeSpan};
+use super::Needs;
+use crate::git::{FleetRepository, Location, Repository};
+use crate::model::{Limits, Name, ReportAnswer, Revision, TimeSpan};
 use crate::observe::{Refusal, Snapshot, Submission};
 
 const TOKEN_A: &str = "token-of-a";
@@ -30,8 +33,17 @@ struct Api {
     received: Arc<std::sync::Mutex<Vec<u64>>>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
-    /// Kept for its receivers.
-    _snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Kept for its receivers; and the repository's folder.
+    _kept: (watch::Sender<Arc<Snapshot>>, tempfile::TempDir),
+}
+
+/// An empty one.
+fn repository(folder: &Path) -> FleetRepository {
+    let path = folder.join("fleet");
+    std::fs::create_dir(&path).unwrap();
+    Repository::init(&path, "main").unwrap();
+    let location = Location::Local(path);
+    FleetRepository::open(&location, Some("main"), folder, &Limits::default()).unwrap()
 }
 
 impl Api {
@@ -63,9 +75,18 @@ impl Api {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { drop(stopped.await) };
-        let server = tokio::spawn(super::serve(listener, receiver, submissions, shutdown));
+        let folder = tempfile::tempdir().unwrap();
+        let needs = Needs {
+            snapshot: receiver,
+            submissions,
+            wake: mpsc::channel(1).0,
+            repository: repository(folder.path()),
+            development: false,
+        };
+        let server = tokio::spawn(super::serve(listener, needs, shutdown));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, received, stop: Some(stop), server, _snapshot: sender }
+        let kept = (sender, folder);
+        Self { address, client, received, stop: Some(stop), server, _kept: kept }
     }
 
     async fn normal() -> Self {

@@ -28,23 +28,21 @@ pub fn check(revision: Option<Revision>, files: &[SourceFile]) -> Parsed {
 /// The errors that `after` has and `before` has not. What was wrong before and is not made worse
 /// stands in nobody's way.
 #[must_use]
-pub fn new_errors(before: &[SourceFile], after: &[SourceFile]) -> Vec<Diagnostic> {
-    let before = parse(None, before);
-    let mut after = parse(None, after);
+pub fn new_errors(before: &Parsed, after: &Parsed) -> Vec<Diagnostic> {
     let dirty = Dirty::between(&before.fleet, &after.fleet);
     let rendered = |fleet: &Fleet| dirty.problems(fleet);
-    let mut old = before.diagnostics;
+    let mut old = before.diagnostics.clone();
+    let mut errors = after.diagnostics.clone();
     let worse = rendered(&after.fleet);
     if !worse.is_empty() {
         old.extend(rendered(&before.fleet));
-        after.diagnostics.extend(worse);
+        errors.extend(worse);
     }
     // Lines move and places are many, so a problem is known by what it says about which file.
     let mut known: BTreeMap<_, usize> = BTreeMap::new();
     for diagnostic in &old {
         *known.entry(key(diagnostic)).or_default() += 1;
     }
-    let mut errors = after.diagnostics;
     errors.retain(|found| match known.get_mut(&key(found)) {
         Some(count) if *count > 0 => {
             *count -= 1;

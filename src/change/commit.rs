@@ -7,7 +7,9 @@ use super::{check, object};
 use crate::git::{
     CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Signature, TreeEdit,
 };
-use crate::model::{Diagnostic, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId};
+use crate::model::{
+    Diagnostic, Fleet, Name, ObjectRef, PathError, Recovery, RepoPath, Revision, TreeId,
+};
 use crate::parse;
 
 /// One wish of a change. It names objects, not places, so that it can be done again on a newer head.
@@ -98,7 +100,7 @@ impl ChangeError {
 }
 
 /// Tries of a change that loses races, and the longest pause between two of them.
-const TRIES: u32 = 12;
+pub(super) const TRIES: u32 = 12;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Makes the edits on top of the config branch, checks the whole result, and commits it. When
@@ -128,12 +130,15 @@ pub fn propose(
 
 /// Whether the same on a newer head may do. Failures of remotes were retried where they happened.
 fn is_lost_race(error: &ChangeError) -> bool {
-    error.recovery() == Recovery::Refresh
-        || matches!(error, ChangeError::Git(GitError::Locked { .. }))
+    matches!(error, ChangeError::Git(error) if is_lost(error))
+}
+
+pub(super) fn is_lost(error: &GitError) -> bool {
+    error.recovery() == Recovery::Refresh || matches!(error, GitError::Locked { .. })
 }
 
 /// A random part of a bound that doubles with each try, so that rivals do not meet again.
-fn pause(tries: u32) -> Duration {
+pub(super) fn pause(tries: u32) -> Duration {
     let bound = Duration::from_millis(10).saturating_mul(1 << tries.min(16)).min(PAUSE);
     let mut random = [0; 4];
     // Without randomness the full bound is as good.
@@ -158,7 +163,7 @@ fn attempt(
     let staged = objects.repository();
     let mut edited = TreeEdit::new(staged, base);
     for edit in edits {
-        apply(fleet, base, edit, &mut edited)?;
+        apply(&Place { repository, tree: base, fleet: None }, edit, &mut edited)?;
     }
     let tree = edited.write()?;
     let changed = staged.changed_paths(base, Some(tree))?;
@@ -198,11 +203,12 @@ fn validate(
 ) -> Result<(), ChangeError> {
     let files = |revision| repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
-    let diagnostics = check::new_errors(&before, &files(after)?);
+    let (before, after) = (parse::parse(None, &before), parse::parse(None, &files(after)?));
+    let diagnostics = check::new_errors(&before, &after);
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }
 }
 
-fn message(options: &Options) -> String {
+pub(super) fn message(options: &Options) -> String {
     let mut message = options.message.trim_end().to_owned();
     message.push('\n');
     if !options.trailers.is_empty() {
@@ -214,34 +220,43 @@ fn message(options: &Options) -> String {
     message
 }
 
-/// Does one edit. It sees the head's tree, not what the edits before it did.
-fn apply(
-    fleet: &FleetRepository,
-    base: Option<TreeId>,
+/// Where edits are made.
+pub(super) struct Place<'a> {
+    /// Has the objects of `tree`.
+    pub(super) repository: &'a Repository,
+    /// What is there before; `None`: nothing.
+    pub(super) tree: Option<TreeId>,
+    /// Knows where hosts lie in an earlier tree: what is where it was need not be looked for.
+    pub(super) fleet: Option<&'a Fleet>,
+}
+
+/// Does one edit. It sees the tree as it was, not what the edits before it did.
+pub(super) fn apply(
+    place: &Place<'_>,
     edit: &Edit,
     tree: &mut TreeEdit<'_>,
 ) -> Result<(), ChangeError> {
     match edit {
-        Edit::Create { object, path, text } => match locate(fleet, base, object)? {
+        Edit::Create { object, path, text } => match place.locate(object)? {
             Some((found, bytes)) if found != *path || *bytes != *text.as_bytes() => {
                 return Err(ChangeError::Exists { object: object.clone(), path: found });
             }
             _ => tree.put(path, text.as_bytes())?,
         },
         Edit::Ensure { object, text } => {
-            if locate(fleet, base, object)?.is_none() {
+            if place.locate(object)?.is_none() {
                 tree.put(&object::path(object), text.as_bytes())?;
             }
         }
         Edit::Put { path, bytes } => tree.put(path, bytes)?,
         Edit::Fields { object, edits } => {
             let missing = || ChangeError::Missing { object: object.clone() };
-            let (path, bytes) = locate(fleet, base, object)?.ok_or_else(missing)?;
+            let (path, bytes) = place.locate(object)?.ok_or_else(missing)?;
             let text = edited(&path, &bytes, edits)?;
             tree.put(&path, text.as_bytes())?;
         }
         Edit::Delete { object, recursive } => {
-            for path in doomed(fleet, base, object, *recursive)? {
+            for path in place.doomed(object, *recursive)? {
                 tree.remove(&path)?;
             }
         }
@@ -262,58 +277,66 @@ fn edited(path: &RepoPath, bytes: &[u8], edits: &[FieldEdit]) -> Result<String, 
 /// An object's file and its content, also when what it says is broken.
 type Located = Option<(RepoPath, std::sync::Arc<[u8]>)>;
 
-fn locate(
-    fleet: &FleetRepository,
-    tree: Option<TreeId>,
-    object: &ObjectRef,
-) -> Result<Located, ChangeError> {
-    let repository = &fleet.repository;
-    let Some(tree) = tree else { return Ok(None) };
-    let ObjectRef::Host(name) = object else {
-        let path = object::path(object);
-        return Ok(repository.file(tree, &path)?.map(|bytes| (path, bytes)));
-    };
-    let hosts = RepoPath::new("hosts").expect("the folder's name is fine");
-    let Some(folder) = repository.entry(tree, &hosts)? else { return Ok(None) };
-    let file = format!("{name}.yaml");
-    let mut found: Located = None;
-    for (path, entry) in repository.walk(folder.id)? {
-        if path.file_name() != file {
-            continue;
+impl Place<'_> {
+    fn locate(&self, object: &ObjectRef) -> Result<Located, ChangeError> {
+        let Some(tree) = self.tree else { return Ok(None) };
+        let at = |path: RepoPath| -> Result<Located, ChangeError> {
+            Ok(self.repository.file(tree, &path)?.map(|bytes| (path, bytes)))
+        };
+        let ObjectRef::Host(name) = object else { return at(object::path(object)) };
+        if let Some(host) = self.fleet.and_then(|fleet| fleet.hosts.get(name))
+            && let Some(found) = at(host.path.clone())?
+        {
+            return Ok(Some(found));
         }
-        let path = hosts.join(path.as_str())?;
-        if let Some((first, _)) = found {
-            return Err(ChangeError::Ambiguous { object: object.clone(), first, second: path });
+        let known = self.fleet.is_some_and(|fleet| !fleet.held.hosts.contains_key(name));
+        if known && let Some(found) = at(object::path(object))? {
+            return Ok(Some(found));
         }
-        found = Some((path, repository.blob(entry.id)?));
+        // A twin in another folder would be found when the result is checked.
+        if known { Ok(None) } else { self.search(tree, name) }
     }
-    Ok(found)
-}
 
-/// What goes when an object goes.
-fn doomed(
-    fleet: &FleetRepository,
-    tree: Option<TreeId>,
-    object: &ObjectRef,
-    recursive: bool,
-) -> Result<Vec<RepoPath>, ChangeError> {
-    let Some(tree) = tree else { return Ok(Vec::new()) };
-    let Some(folder) = object::folder(object) else {
-        return Ok(locate(fleet, Some(tree), object)?.map(|(path, _)| path).into_iter().collect());
-    };
-    let Some(entry) = fleet.repository.entry(tree, &folder)? else { return Ok(Vec::new()) };
-    let own = object::path(object);
-    let others: Vec<_> =
-        fleet.repository.walk(entry.id)?.into_iter().map(|(path, _)| path).collect();
-    let mut others = others.iter().filter(|path| !own.as_str().ends_with(path.as_str()));
-    let owns_files_only = matches!(object, ObjectRef::Template(_));
-    if !recursive
-        && !owns_files_only
-        && let Some(example) = others.next()
-    {
-        let object = object.clone();
-        let example = format!("{folder}/{example}");
-        return Err(ChangeError::NotEmpty { object, count: others.count() + 1, example });
+    /// The file of a host, wherever it lies.
+    fn search(&self, tree: TreeId, name: &Name) -> Result<Located, ChangeError> {
+        let hosts = RepoPath::new("hosts").expect("the folder's name is fine");
+        let Some(folder) = self.repository.entry(tree, &hosts)? else { return Ok(None) };
+        let file = format!("{name}.yaml");
+        let mut found: Located = None;
+        for (path, entry) in self.repository.walk(folder.id)? {
+            if path.file_name() != file {
+                continue;
+            }
+            let path = hosts.join(path.as_str())?;
+            if let Some((first, _)) = found {
+                let object = ObjectRef::Host(name.clone());
+                return Err(ChangeError::Ambiguous { object, first, second: path });
+            }
+            found = Some((path, self.repository.blob(entry.id)?));
+        }
+        Ok(found)
     }
-    Ok(vec![folder])
+
+    /// What goes when an object goes.
+    fn doomed(&self, object: &ObjectRef, recursive: bool) -> Result<Vec<RepoPath>, ChangeError> {
+        let Some(tree) = self.tree else { return Ok(Vec::new()) };
+        let Some(folder) = object::folder(object) else {
+            return Ok(self.locate(object)?.map(|(path, _)| path).into_iter().collect());
+        };
+        let Some(entry) = self.repository.entry(tree, &folder)? else { return Ok(Vec::new()) };
+        let own = object::path(object);
+        let others: Vec<_> =
+            self.repository.walk(entry.id)?.into_iter().map(|(path, _)| path).collect();
+        let mut others = others.iter().filter(|path| !own.as_str().ends_with(path.as_str()));
+        let owns_files_only = matches!(object, ObjectRef::Template(_));
+        if !recursive
+            && !owns_files_only
+            && let Some(example) = others.next()
+        {
+            let object = object.clone();
+            let example = format!("{folder}/{example}");
+            return Err(ChangeError::NotEmpty { object, count: others.count() + 1, example });
+        }
+        Ok(vec![folder])
+    }
 }

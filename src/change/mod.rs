@@ -7,12 +7,19 @@
 //! ```
 //!
 //! [`edit`] changes fields of a file in place, [`object`] knows the files of objects, [`check`] says
-//! what is wrong with a config branch, [`propose`] commits.
+//! what is wrong with a config branch, [`propose`] commits one change. [`wish`] reads changes as callers
+//! of the API write them, a [`Desk`] commits many at a time, and [`Requests`] knows which are in history.
 
+mod batch;
 pub mod check;
 mod commit;
 pub mod edit;
 pub mod object;
+mod requests;
+pub mod wish;
 
+pub use batch::{Desk, Outcome, Request};
 pub use commit::{ChangeError, Edit, Mode, Options, Proposed, propose};
 pub use object::Scaffold;
+pub use requests::{Known, Requests};
+pub use wish::Wish;

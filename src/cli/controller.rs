@@ -10,10 +10,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::context::{Context, workers};
-use super::exit::Exit;
+use super::exit::{Exit, Failure};
 use super::service;
 use crate::model::TimeSpan;
-use crate::observe::{Snapshot, Submission};
+use crate::observe::Snapshot;
 use crate::{api, controller};
 
 /// Watch the config branch, render every commit, and take the reports of hosts
@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Take no reports; wins over `--listen`
     #[arg(long)]
     no_listen: bool,
+    /// Let everybody who reaches the address do everything; for one's own machine only
+    #[arg(long)]
+    insecure_development: bool,
     /// Longest time between two looks at the config branch [default: `limits.poll` of the fleet, 60s]
     #[arg(long, value_name = "TIME")]
     poll: Option<TimeSpan>,
@@ -70,26 +73,39 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         flush: args.flush.map(TimeSpan::duration),
     };
     let listen = (!args.no_listen).then_some(args.listen);
+    let development = args.insecure_development;
+    if development && !args.listen.ip().is_loopback() {
+        let message =
+            format!("`--insecure-development` does not go with `--listen {}`", args.listen);
+        return Err(Failure::usage(message).hint("listen on 127.0.0.1, or leave it out").into());
+    }
     let runtime = service::runtime()?;
-    let done = runtime.block_on(serve(config, listen));
+    let done = runtime.block_on(serve(config, listen, development));
     // Upkeep may be under way. Nobody waits for it: it ends by itself, or the next one does its work.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(config: controller::Config, listen: Option<SocketAddr>) -> Result<Exit> {
+async fn serve(
+    config: controller::Config,
+    listen: Option<SocketAddr>,
+    development: bool,
+) -> Result<Exit> {
     let (submit, submissions) = mpsc::channel(QUEUE);
+    let (wake, wakes) = mpsc::channel(1);
     let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (stop, stopped) = watch::channel(false);
-    let door =
-        listen.map(|address| tokio::spawn(open_door(address, snapshot, submit, stopped.clone())));
+    let repository = config.repository.clone();
+    let needs = api::Needs { snapshot, submissions: submit, wake, repository, development };
+    let door = listen.map(|address| tokio::spawn(open_door(address, needs, stopped.clone())));
     let shutdown = async {
         service::stop_signal().await;
         tracing::info!("stopping");
         stop.send_replace(true);
     };
     tracing::info!(branch = %config.repository.branch, "the controller starts");
-    controller::run(config, submissions, publish, shutdown).await;
+    let inbox = controller::Inbox { submissions, wakes };
+    controller::run(config, inbox, publish, shutdown).await;
     if let Some(door) = door {
         door.await.context("the listener failed")?;
     }
@@ -97,12 +113,7 @@ async fn serve(config: controller::Config, listen: Option<SocketAddr>) -> Result
 }
 
 /// Serves the API at `address`, as soon as nobody else does.
-async fn open_door(
-    address: SocketAddr,
-    snapshot: watch::Receiver<Arc<Snapshot>>,
-    submit: mpsc::Sender<Submission>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn open_door(address: SocketAddr, needs: api::Needs, mut stopped: watch::Receiver<bool>) {
     let mut told = false;
     let listener = loop {
         match TcpListener::bind(address).await {
@@ -120,5 +131,5 @@ async fn open_door(
     };
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "taking reports");
     let shutdown = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-    api::serve(listener, snapshot, submit, shutdown).await;
+    api::serve(listener, needs, shutdown).await;
 }

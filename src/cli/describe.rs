@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
         None => names::existing(&config.files, kind, &args.name, workspace.as_ref())?,
     };
     let runs = Runs { rendered: config.rendered()?, status: config.status(&object)? };
-    let mut sections = vec![("Name", vec![names::full_name(&object)])];
+    let mut sections = vec![("Name", vec![object.full_name()])];
     sections.push(("Kind", vec![object.kind().to_string()]));
     let path = path(&config, &object);
     sections.push(("Path", path.iter().map(ToString::to_string).collect()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::context::{Config, Context};
 use super::exit::{Exit, Failure};
@@ -13,7 +13,7 @@ use super::{selector, table};
 use crate::model::nearest::nearest;
 use crate::model::{
     API_VERSION, AssignmentRef, Fleet, Host, Labels, Name, ObjectKind, ObjectRef, Phase, Removals,
-    Target, TreeId,
+    Target, TreeId, form,
 };
 use crate::observe::view::{Scope, StatusView};
 use crate::publish::Rendered;
@@ -165,28 +165,13 @@ fn listing(kind: Listed, config: &Config) -> Result<Listing> {
     })
 }
 
-/// An object in the form of its file.
-pub(crate) fn object(object: &ObjectRef, labels: &Labels, spec: Value) -> Value {
-    let mut metadata = Map::new();
-    if let Some(name) = object.name() {
-        metadata.insert("name".into(), name.as_str().into());
-    }
-    if let Some(workspace) = object.workspace().filter(|_| object.kind() != ObjectKind::Workspace) {
-        metadata.insert("workspace".into(), workspace.as_str().into());
-    }
-    if !labels.is_empty() {
-        metadata.insert("labels".into(), json!(labels));
-    }
-    json!({"apiVersion": API_VERSION, "kind": object.kind(), "metadata": metadata, "spec": spec})
-}
-
 fn row(of: &ObjectRef, labels: &Labels, spec: Value, cells: Vec<String>) -> Row {
     Row {
-        name: names::full_name(of),
+        name: of.full_name(),
         workspace: of.workspace().cloned(),
         labels: labels.clone(),
         cells,
-        object: object(of, labels, spec),
+        object: form::object(of, labels, spec),
     }
 }
 

@@ -137,7 +137,7 @@ pub(crate) fn find(
     let all = objects(files, kind).filter(|object| {
         workspace.is_none() || object.workspace() == workspace || object.workspace().is_none()
     });
-    let full = |object: &ObjectRef| full_name(object);
+    let full = |object: &ObjectRef| object.full_name();
     let ending = format!("/{text}");
     let mut found: Vec<ObjectRef> =
         all.filter(|object| full(object) == text || full(object).ends_with(&ending)).collect();
@@ -160,7 +160,7 @@ pub(crate) fn find(
 
 fn missing(files: &[SourceFile], kind: ObjectKind, text: &str) -> Failure {
     let word = kind.as_str().to_ascii_lowercase();
-    let names: Vec<String> = objects(files, kind).map(|object| full_name(&object)).collect();
+    let names: Vec<String> = objects(files, kind).map(|object| object.full_name()).collect();
     let failure = Failure::no(format!("there is no {word} `{text}`"));
     let near = nearest(text, names.iter().flat_map(|name| [name.as_str(), last(name)]));
     match near {
@@ -176,19 +176,6 @@ fn last(name: &str) -> &str {
 fn objects(files: &[SourceFile], kind: ObjectKind) -> impl Iterator<Item = ObjectRef> {
     let objects = files.iter().filter_map(|file| object::at(&file.path));
     objects.filter(move |object| object.kind() == kind)
-}
-
-/// `iot/sensor/prod`, without the kind.
-#[must_use]
-pub(crate) fn full_name(object: &ObjectRef) -> String {
-    match object {
-        ObjectRef::Fleet => "fleet".into(),
-        ObjectRef::Host(name) | ObjectRef::Workspace(name) => name.to_string(),
-        ObjectRef::Template(template) => template.to_string(),
-        ObjectRef::Target(target) => target.to_string(),
-        ObjectRef::Workload(workload) => workload.to_string(),
-        ObjectRef::Deployment(deployment) => deployment.to_string(),
-    }
 }
 
 /// A template, in a workspace or shared.
@@ -242,7 +229,7 @@ mod tests {
             let workspace = workspace.map(|name| Name::new(name).unwrap());
             let found = existing(&files, ObjectKind::Deployment, text, workspace.as_ref());
             match (found, expected) {
-                (Ok(found), expected) => assert_eq!(Ok(full_name(&found).as_str()), expected),
+                (Ok(found), expected) => assert_eq!(Ok(found.full_name().as_str()), expected),
                 (Err(error), Err(part)) => {
                     let text = format!("{error} {}", error.hint.as_deref().unwrap_or_default());
                     assert!(text.contains(part), "{text}");

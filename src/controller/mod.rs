@@ -65,10 +65,18 @@ const SETTLE: Duration = Duration::from_millis(10);
 /// So much later than planned, and this process was stopped or the machine asleep.
 const LATE: Duration = Duration::from_secs(2);
 
+/// What comes to the loop from outside.
+#[derive(Debug)]
+pub struct Inbox {
+    pub submissions: mpsc::Receiver<Submission>,
+    /// Signs that a branch may have moved.
+    pub wakes: mpsc::Receiver<()>,
+}
+
 /// Runs until `shutdown`; then what is known is written once more. Faults are logged and tried again.
 pub async fn run(
     config: Config,
-    mut submissions: mpsc::Receiver<Submission>,
+    mut inbox: Inbox,
     snapshots: watch::Sender<Arc<Snapshot>>,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -94,7 +102,8 @@ pub async fn run(
                 Event::Look
             }
             () = sleep_until(look) => Event::Look,
-            Some(submission) = submissions.recv() => Event::Report(submission),
+            Some(()) = inbox.wakes.recv() => Event::Look,
+            Some(submission) = inbox.submissions.recv() => Event::Report(submission),
             () = sleep_until(due) => Event::Due,
         };
         if Instant::now() > latest {

@@ -241,7 +241,12 @@ impl State {
         let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
         self.seen = Some((Some(pass.source.id), rendered.and_then(|rendered| rendered.revision)));
         self.follow(&pass);
-        let snapshot = Snapshot::of(&pass.fleet, &self.snapshots.borrow());
+        let snapshot = Snapshot {
+            rendered: self.seen.and_then(|(_, rendered)| rendered),
+            diagnostics: Arc::new(pass.diagnostics.clone()),
+            held: Arc::new(pass.held.clone()),
+            ..Snapshot::of(&pass.fleet, &self.snapshots.borrow())
+        };
         self.snapshots.send_replace(Arc::new(snapshot));
         self.unchecked = pass.unchecked.then_some(pass);
     }

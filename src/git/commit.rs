@@ -115,6 +115,23 @@ impl Repository {
         Ok(found)
     }
 
+    /// All commits that are reachable from `tip` and not from `base` (`None`: to the roots), in no
+    /// particular order.
+    ///
+    /// # Errors
+    /// When a commit on the way is missing.
+    pub fn commits_since(
+        &self,
+        tip: Revision,
+        base: Option<Revision>,
+    ) -> Result<Vec<Revision>, GitError> {
+        let local = self.local();
+        let walk = local.rev_walk([commit_object(tip)]).with_hidden(base.map(commit_object));
+        let walk = walk.all().map_err(gix_error("walk through history"))?;
+        walk.map(|found| Ok(read::revision(found.map_err(gix_error("walk through history"))?.id)))
+            .collect()
+    }
+
     /// Whether `ancestor` is reachable from `tip` (a commit is its own ancestor).
     ///
     /// # Errors

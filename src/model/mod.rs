@@ -17,6 +17,7 @@ pub mod diagnostic;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod fleet;
+pub mod form;
 pub(crate) mod hex;
 pub mod id;
 pub mod labels;
@@ -28,6 +29,8 @@ pub(crate) mod nearest;
 pub mod object;
 pub mod path;
 pub mod report;
+pub mod request;
+mod selector_text;
 pub mod source;
 pub mod status;
 pub mod trees;
@@ -51,6 +54,8 @@ pub use object::{
 };
 pub use path::{PathError, RepoPath};
 pub use report::{AssignmentReport, HostReport, ReportAnswer};
+pub use request::{RequestId, RequestIdError};
+pub use selector_text::SelectorError;
 pub use source::{Content, SourceChanges, SourceFile};
 pub use status::{
     AssignmentStatus, Connection, Desired, DiagnosticsFile, FleetStatus, HostStatus, Observed,

@@ -1,9 +1,10 @@
 //! What the API needs to know of the fleet, as the controller saw it last.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::hex;
-use crate::model::{Fleet, Limits, Name};
+use crate::model::{Diagnostic, Fleet, Limits, Name, Revision};
 
 /// SHA-256 of a token's text.
 pub type Digest = [u8; 32];
@@ -16,15 +17,23 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Whether a first pass has been made.
     pub ready: bool,
+    /// The fleet at the head of the config branch.
+    pub fleet: Arc<Fleet>,
+    /// The head of the rendered branch; `None`: nothing was rendered yet.
+    pub rendered: Option<Revision>,
+    /// All problems of the fleet, as far as they are known.
+    pub diagnostics: Arc<Vec<Diagnostic>>,
+    /// What is held back → why.
+    pub held: Arc<BTreeMap<String, String>>,
 }
 
 impl Snapshot {
     /// The snapshot after a pass over `fleet`. A host whose file cannot be read keeps what it had in
     /// `previous`, and so do all when the fleet's own settings cannot be read (invariant I6).
     #[must_use]
-    pub fn of(fleet: &Fleet, previous: &Self) -> Self {
+    pub fn of(fleet: &Arc<Fleet>, previous: &Self) -> Self {
         if fleet.held.all.is_some() {
-            return Self { ready: true, ..previous.clone() };
+            return Self { ready: true, fleet: Arc::clone(fleet), ..previous.clone() };
         }
         let kept = previous.hosts.iter().filter(|(host, _)| fleet.held.hosts.contains_key(*host));
         let mut hosts: BTreeMap<_, _> =
@@ -33,7 +42,8 @@ impl Snapshot {
             let digests = host.spec.tokens.iter().filter_map(|token| digest(token));
             hosts.insert(name.clone(), digests.collect());
         }
-        Self { hosts, limits: fleet.settings.limits.clone(), ready: true }
+        let limits = fleet.settings.limits.clone();
+        Self { hosts, limits, ready: true, fleet: Arc::clone(fleet), ..previous.clone() }
     }
 
     /// The host that has a token with this digest.
@@ -52,7 +62,6 @@ fn digest(text: &str) -> Option<Digest> {
 mod tests {
     use super::*;
     use crate::model::{Hold, Host, HostSpec, Labels, RepoPath};
-    use std::sync::Arc;
 
     fn host(name: &str, tokens: &[&str]) -> (Name, Arc<Host>) {
         let spec = HostSpec {
@@ -69,7 +78,9 @@ mod tests {
         let token = format!("sha256:{}", "0a".repeat(32));
         let mut fleet = Fleet::default();
         fleet.hosts.extend([host("a", &[&token, "md5:1", "sha256:zz"]), host("b", &[])]);
-        let first = Snapshot::of(&fleet, &Snapshot::default());
+        let of =
+            |fleet: &Fleet, previous: &Snapshot| Snapshot::of(&Arc::new(fleet.clone()), previous);
+        let first = of(&fleet, &Snapshot::default());
         let (a, b) = (Name::new("a").unwrap(), Name::new("b").unwrap());
         assert_eq!(first.hosts[&a], vec![[0x0a; 32]]);
         assert!(first.hosts[&b].is_empty() && first.ready);
@@ -78,11 +89,11 @@ mod tests {
         fleet.hosts.clear();
         let hold = Hold { code: "yaml/tab".into(), reason: "hosts/a.yaml:1:1: tab".into() };
         fleet.held.hosts.insert(a.clone(), hold.clone());
-        let second = Snapshot::of(&fleet, &first);
+        let second = of(&fleet, &first);
         assert_eq!(second.hosts.keys().collect::<Vec<_>>(), [&a]);
         assert_eq!(second.hosts[&a], vec![[0x0a; 32]]);
 
         fleet.held.all = Some(hold);
-        assert_eq!(Snapshot::of(&fleet, &first).hosts, first.hosts);
+        assert_eq!(of(&fleet, &first).hosts, first.hosts);
     }
 }

@@ -1,6 +1,7 @@
 //! Whole stories on real repositories and real processes.
 
 mod audit;
+mod changes;
 mod convergence;
 mod guards;
 mod history;

@@ -1,0 +1,177 @@
+//! Requests to change objects: `POST /api/v1/changes`, `GET /api/v1/changes/<id>`.
+//!
+//! ```text
+//!  POST ─▶ size, caller, JSON, sense ─▶ [book] seen? ─▶ [queue] ══ batches ══ change::Desk ─▶ Git
+//!   ▲                                    │ the first answer            │
+//!   └───────────── answer ◀──────────────┴──────────── what became of it
+//!  GET ──▶ [book], else history ──▶ [follow]: Committed → Rendered → Deployed
+//! ```
+//! The server keeps no state: the book is a short memory of what is under way, and of what was refused a
+//! while ago. Whatever is accepted is found in Git by its id, on any controller.
+
+mod book;
+mod follow;
+mod post;
+mod queue;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use warp::http::StatusCode;
+use warp::{Filter, Rejection};
+
+use super::Context;
+use super::error::{Refused, Reply, json_reply};
+use crate::change::ChangeError;
+use crate::model::{Diagnostic, RequestId, Revision};
+
+pub(super) use queue::Queue;
+
+/// How far a request has come, and why no further.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Change {
+    pub(super) id: RequestId,
+    pub(super) state: State,
+    /// The commit that made it; or, of [`State::Unchanged`], the one at which all was so already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) commit: Option<Revision>,
+    /// Of [`State::Proposed`]: the branch that waits to be merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) branch: Option<String>,
+    /// Of [`State::Rendered`] and later: the commit on the rendered branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rendered: Option<Revision>,
+    /// One line for people: why it is refused, failed, or not further yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    /// What is wrong with it, as `titan validate` says it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Where to ask how it goes on.
+    pub(super) href: String,
+    #[serde(skip)]
+    pub(super) refusal: Option<StatusCode>,
+}
+
+/// The stages of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) enum State {
+    /// It waits to be committed.
+    Accepted,
+    /// It is in history, durably.
+    Committed,
+    /// It is on a branch of its own.
+    Proposed,
+    /// All that it wants is so already: there is no commit.
+    Unchanged,
+    /// The controller has looked at it, and what it changes is on its way to the hosts.
+    Rendered,
+    /// All that it changes is where it should be.
+    Deployed,
+    /// It was not made, and would not be if it came again.
+    Rejected,
+    /// It was not made, and may be repeated; or a host could not do what it says.
+    Failed,
+}
+
+impl Change {
+    fn new(id: &RequestId, state: State) -> Self {
+        Self {
+            id: id.clone(),
+            state,
+            commit: None,
+            branch: None,
+            rendered: None,
+            reason: None,
+            diagnostics: Vec::new(),
+            href: format!("/api/v1/changes/{id}"),
+            refusal: None,
+        }
+    }
+
+    fn rejected(id: &RequestId, error: &ChangeError) -> Self {
+        let status = match error {
+            ChangeError::Missing { .. } => StatusCode::NOT_FOUND,
+            ChangeError::Exists { .. }
+            | ChangeError::Ambiguous { .. }
+            | ChangeError::NotEmpty { .. }
+            | ChangeError::Dirty { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let diagnostics = match error {
+            ChangeError::Invalid { diagnostics } => diagnostics.clone(),
+            _ => Vec::new(),
+        };
+        let mut reason = error.to_string();
+        if let ChangeError::Edit { source, .. } = error {
+            reason = format!("{reason}: {source}");
+        }
+        let reason = Some(reason);
+        Self { reason, diagnostics, refusal: Some(status), ..Self::new(id, State::Rejected) }
+    }
+
+    fn failed(id: &RequestId, reason: String) -> Self {
+        let refusal = Some(StatusCode::SERVICE_UNAVAILABLE);
+        Self { reason: Some(reason), refusal, ..Self::new(id, State::Failed) }
+    }
+
+    /// The answer to who asked for the change; `done`: the status where nothing stands in its way.
+    fn reply(&self, done: StatusCode) -> Reply {
+        json_reply(self.refusal.unwrap_or(done), self)
+    }
+}
+
+/// Both routes.
+pub(super) fn routes(
+    context: Arc<Context>,
+) -> impl Filter<Extract = (Reply,), Error = Rejection> + Clone {
+    let posting = Arc::clone(&context);
+    let post = warp::path!("api" / "v1" / "changes")
+        .and(warp::post())
+        .and(warp::header::headers_cloned())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::body::stream())
+        .then(move |headers, query: String, body| {
+            let context = Arc::clone(&posting);
+            async move {
+                let answer = post::post(&context, &headers, &query, body).await;
+                answer.unwrap_or_else(|refused| refused.reply())
+            }
+        });
+    let get = warp::path!("api" / "v1" / "changes" / RequestId)
+        .and(warp::get())
+        .and(warp::header::headers_cloned())
+        .then(move |id, headers| {
+            let context = Arc::clone(&context);
+            async move {
+                let answer = get(&context, &id, &headers).await;
+                answer.unwrap_or_else(|refused| refused.reply())
+            }
+        });
+    post.or(get).unify()
+}
+
+async fn get(
+    context: &Arc<Context>,
+    id: &RequestId,
+    headers: &warp::http::HeaderMap,
+) -> Result<Reply, Refused> {
+    context.caller(headers).await?;
+    let known = context.changes.book.get(id);
+    let commit = match known {
+        Some(change) if change.state != State::Committed => {
+            return Ok(json_reply(StatusCode::OK, &change));
+        }
+        Some(change) => change.commit,
+        None => None,
+    };
+    let (context, id) = (Arc::clone(context), id.clone());
+    let found = spawn_blocking(move || follow::follow(&context, &id, commit)).await;
+    let found = found.map_err(|_| Refused::Busy)?.map_err(|error| {
+        tracing::warn!(%error, "a change cannot be followed");
+        Refused::Busy
+    })?;
+    found.map(|change| json_reply(StatusCode::OK, &change)).ok_or(Refused::NotFound)
+}

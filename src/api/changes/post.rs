@@ -1,0 +1,167 @@
+//! A request comes in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use warp::http::{HeaderMap, StatusCode};
+use warp::{Buf, Stream};
+
+use super::book::Seen;
+use super::{Change, State};
+use crate::api::Context;
+use crate::api::body;
+use crate::api::error::{Refused, Reply};
+use crate::change::wish::{self, Wanted, Wish};
+use crate::change::{Mode, Options, Request};
+use crate::git::Signature;
+use crate::model::{RequestId, Timestamp};
+
+/// How long an answer waits to hear what becomes of a request, unless it was asked to wait until then:
+/// as a rule it is decided by then, and who sent it learns at once what is wrong with it.
+const SOON: Duration = Duration::from_secs(1);
+
+pub(super) async fn post<B: Buf>(
+    context: &Arc<Context>,
+    headers: &HeaderMap,
+    query: &str,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<Reply, Refused> {
+    let snapshot = context.snapshot();
+    let limits = &snapshot.limits;
+    let length = body::check_length(headers, limits.http_body.0)?;
+    let wait = wait(query)?;
+    if !snapshot.ready {
+        return Err(Refused::Busy);
+    }
+    let caller = context.caller(headers).await?;
+    let id = request_id(headers)?;
+    let time = limits.http_body_time.duration();
+    let bytes = body::read_in(time, body, length).await?;
+    let wish = parse(&bytes)?;
+    let wanted = wish.understand().map_err(|error| Refused::BadRequest(error.to_string()))?;
+    for one in &wanted {
+        caller.may(&snapshot.fleet, one)?;
+    }
+    let digest = digest(&wish);
+    let mut decided = match context.changes.book.enter(&id, &digest) {
+        Seen::Before(decided) => decided,
+        Seen::Other => return Err(Refused::Conflict(OTHER.into())),
+        Seen::Never(decided) => {
+            let request = request(&id, digest, &wish, wanted, &caller);
+            if !context.changes.send(request) {
+                context.changes.book.forget(&id);
+                tracing::warn!("the queue of changes is full");
+                return Err(Refused::Busy);
+            }
+            decided
+        }
+    };
+    Ok(answer(&mut decided, wait, time).await)
+}
+
+const OTHER: &str = "another request with this `Idempotency-Key` was sent before";
+
+/// What is answered: what became of the request, as far as it may be waited for.
+async fn answer(decided: &mut watch::Receiver<Change>, wait: Wait, time: Duration) -> Reply {
+    let time = if wait == Wait::Committed { time } else { SOON };
+    // Late, or at the end of this process: it is told as far as it has come.
+    let _ = timeout(time, decided.wait_for(|change| change.state != State::Accepted)).await;
+    let change = decided.borrow().clone();
+    match wait {
+        // Whoever asks to wait for something durable must not take this for it.
+        Wait::Committed if change.state == State::Accepted => {
+            change.reply(StatusCode::GATEWAY_TIMEOUT)
+        }
+        Wait::Committed => change.reply(StatusCode::OK),
+        Wait::No => change.reply(StatusCode::ACCEPTED),
+    }
+}
+
+/// How long the caller wants to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    No,
+    /// Until it is in history and on disk.
+    Committed,
+}
+
+fn wait(query: &str) -> Result<Wait, Refused> {
+    match query {
+        "" => Ok(Wait::No),
+        "wait=committed" => Ok(Wait::Committed),
+        _ => Err(Refused::BadRequest("the only parameter here is `wait=committed`".into())),
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> Result<RequestId, Refused> {
+    let Some(given) = headers.get("idempotency-key") else {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|_| Refused::Busy)?;
+        return Ok(RequestId::made(random));
+    };
+    let id = given.to_str().ok().and_then(|text| text.parse().ok());
+    id.ok_or_else(|| {
+        let error = crate::model::RequestIdError;
+        Refused::BadRequest(format!("`Idempotency-Key`: {error}"))
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<Wish, Refused> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        // What serde says of data names fields and types; what it says of syntax may repeat the input.
+        let what = match error.classify() {
+            serde_json::error::Category::Data => error.to_string().chars().take(200).collect(),
+            _ => format!("it is not JSON, or too deep: line {line}, column {column}"),
+        };
+        Refused::BadRequest(format!("the body is not a change: {what}"))
+    })
+}
+
+/// The same whatever the order of fields and the white space.
+fn digest(wish: &Wish) -> String {
+    let value: Value = serde_json::to_value(wish).expect("because it came from JSON");
+    let digest = Sha256::digest(value.to_string());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+fn request(
+    id: &RequestId,
+    digest: String,
+    wish: &Wish,
+    wanted: Vec<Wanted>,
+    caller: &crate::api::Caller,
+) -> Request {
+    let seconds = Timestamp::now().as_second();
+    let author = Signature { seconds, offset: 0, ..caller.signature() };
+    let trailers = vec![
+        ("Titan-Actor".to_owned(), caller.actor()),
+        ("Titan-Via".to_owned(), "api".to_owned()),
+    ];
+    let message = wish.message(&wanted);
+    let committer = author.clone();
+    let options = Options { author, committer, message, trailers, mode: Mode::Commit };
+    let edits = wanted.into_iter().flat_map(|one| one.edits).collect();
+    let branch = (wish.mode == wish::Mode::PullRequest).then(|| format!("titan/change/{id}"));
+    Request { id: id.clone(), digest, edits, options, branch }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_wishes_have_one_digest() {
+        let of = |text: &str| digest(&parse(text.as_bytes()).expect("a change"));
+        let one = r#"{"changes":[{"op":"delete","kind":"Host","name":"a"}]}"#;
+        let two =
+            r#" {"changes": [ {"name":"a", "kind":"Host", "op":"delete"} ], "mode":"commit"}"#;
+        assert_eq!(of(one), of(two));
+        assert_ne!(of(one), of(&one.replace("\"a\"", "\"b\"")));
+    }
+}

@@ -1,0 +1,95 @@
+//! Requests on their way to the desk: one thread takes what has come together, and has it committed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::book::Book;
+use super::{Change, State};
+use crate::change::{Desk, Outcome, Request, Requests};
+use crate::git::FleetRepository;
+
+/// Requests that wait; `limits.queue`'s default, as the fleet is not read yet.
+const WAITING: usize = 10_000;
+/// Most requests that are committed together: the first of them waits for the last.
+const BATCH: usize = 256;
+
+/// The way to the desk, and what is known of requests.
+#[derive(Debug)]
+pub(in crate::api) struct Queue {
+    sender: mpsc::Sender<Request>,
+    pub(super) book: Arc<Book>,
+    /// Those that are in history.
+    pub(super) requests: Arc<Mutex<Requests>>,
+}
+
+impl Queue {
+    /// Starts the thread, which ends with the queue. `wake` tells the controller of commits.
+    pub(in crate::api) fn start(fleet: FleetRepository, wake: mpsc::Sender<()>) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let (book, requests) = (Arc::<Book>::default(), Arc::<Mutex<Requests>>::default());
+        let (own, known) = (Arc::clone(&book), Arc::clone(&requests));
+        let work = move || serve(&mut Desk::new(fleet), receiver, &own, &known, &wake);
+        std::thread::Builder::new()
+            .name("titan-changes".into())
+            .spawn(work)
+            .expect("because the system has a thread left at the start");
+        Self { sender, book, requests }
+    }
+
+    /// `false`: there is no room.
+    pub(super) fn send(&self, request: Request) -> bool {
+        self.sender.try_send(request).is_ok()
+    }
+}
+
+fn serve(
+    desk: &mut Desk,
+    mut receiver: mpsc::Receiver<Request>,
+    book: &Book,
+    known: &Mutex<Requests>,
+    wake: &mpsc::Sender<()>,
+) {
+    let mut batch = Vec::new();
+    while receiver.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let outcomes = {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            desk.commit(&batch, &mut known)
+        };
+        match outcomes {
+            Ok(outcomes) => {
+                for (request, outcome) in batch.iter().zip(outcomes) {
+                    book.decide(change(request, outcome));
+                }
+                // It looks at the branches sooner or later anyway.
+                let _ = wake.try_send(());
+            }
+            Err(error) => {
+                tracing::error!(%error, requests = batch.len(), "changes are not committed");
+                for request in &batch {
+                    let reason = format!("{error}; the same request may be sent again");
+                    book.decide(Change::failed(&request.id, reason));
+                }
+            }
+        }
+        batch.clear();
+    }
+}
+
+fn change(request: &Request, outcome: Outcome) -> Change {
+    let id = &request.id;
+    let at = |state, commit| Change { commit: Some(commit), ..Change::new(id, state) };
+    match outcome {
+        Outcome::Committed(commit) => at(State::Committed, commit),
+        Outcome::Proposed(commit) => {
+            Change { branch: request.branch.clone(), ..at(State::Proposed, commit) }
+        }
+        Outcome::Unchanged(commit) => at(State::Unchanged, commit),
+        Outcome::Taken(commit) => {
+            let reason = format!("another request with this id is commit {commit}");
+            let refusal = Some(warp::http::StatusCode::CONFLICT);
+            Change { reason: Some(reason), refusal, ..at(State::Rejected, commit) }
+        }
+        Outcome::Refused(error) => Change::rejected(id, &error),
+    }
+}

@@ -1,0 +1,330 @@
+//! Many requests at a time: one commit for each, one check, one sync to disk, one move of the branch.
+//!
+//! ```text
+//!  requests ─▶ in history already? ─▶ c1 ─▶ c2 ─▶ c3 ─▶ check all ─┬─ fine ──▶ durable ─▶ compare-and-swap
+//!                  │ the first answer                             └─ worse ─▶ again, one by one:
+//!                  ▼                                                           who breaks it is refused
+//! ```
+//! When the branch was moved by somebody else, all is done again on top of theirs.
+
+use std::collections::HashMap;
+
+use super::check;
+use super::commit::{ChangeError, Edit, Options, Place, TRIES, apply, is_lost, message, pause};
+use super::requests::{DIGEST_TRAILER, ID_TRAILER, Requests};
+use crate::git::{
+    CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Sources, TreeEdit,
+};
+use crate::model::{RepoPath, RequestId, Revision, TreeId};
+use crate::parse::{self, Parsed, Parser};
+
+/// A change that is asked for under an id.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub id: RequestId,
+    /// Of what is asked for: the same id with another digest is a mistake.
+    pub digest: String,
+    pub edits: Vec<Edit>,
+    /// Trailers for id and digest are added.
+    pub options: Options,
+    /// A branch of its own, where it is not for the config branch.
+    pub branch: Option<String>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is in history, on disk; perhaps since long.
+    Committed(Revision),
+    /// It is on a branch of its own.
+    Proposed(Revision),
+    /// All that it wants is so at this commit already; there is none with its id.
+    Unchanged(Revision),
+    /// Another request with this id is in history.
+    Taken(Revision),
+    Refused(ChangeError),
+}
+
+/// Commits requests on top of the config branch; keeps what it has read of it.
+#[derive(Debug)]
+pub struct Desk {
+    fleet: FleetRepository,
+    reader: Reader,
+}
+
+/// The config branch, read revision after revision.
+#[derive(Debug, Default)]
+struct Reader {
+    files: Sources,
+    parser: Parser,
+}
+
+impl Reader {
+    fn read(&mut self, git: &Repository, revision: Option<Revision>) -> Result<Parsed, GitError> {
+        let Some(revision) = revision else { return Ok(Parsed::default()) };
+        let changes = self.files.changes(git, revision, parse::limits)?;
+        Ok(self.parser.update(Some(revision), changes))
+    }
+}
+
+/// Which of the commits are checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// Each, on top of those before it that are fine.
+    Each,
+    /// None yet: whoever asks looks at the last.
+    Later,
+}
+
+impl Desk {
+    #[must_use]
+    pub fn new(fleet: FleetRepository) -> Self {
+        Self { fleet, reader: Reader::default() }
+    }
+
+    /// Commits all requests that can be committed; what becomes of each, in their order. `known` is brought
+    /// up to date. When it returns, whatever is [`Outcome::Committed`] survives a power cut.
+    ///
+    /// # Errors
+    /// [`GitError`] when Git or the remote fails, or too many races are lost. It is not known then whether
+    /// the branch has moved: the requests may be repeated, their ids keep them from being made twice.
+    pub fn commit(
+        &mut self,
+        requests: &[Request],
+        known: &mut Requests,
+    ) -> Result<Vec<Outcome>, GitError> {
+        let mut tries = 1;
+        loop {
+            match self.attempt(requests, known) {
+                Err(error) => {
+                    // What was read may be of a history that never came to be.
+                    self.reader = Reader::default();
+                    if tries == TRIES || !is_lost(&error) {
+                        return Err(error);
+                    }
+                    std::thread::sleep(pause(tries));
+                    self.fleet.refresh()?;
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        requests: &[Request],
+        known: &mut Requests,
+    ) -> Result<Vec<Outcome>, GitError> {
+        let fleet = self.fleet.clone();
+        let git = &fleet.repository;
+        let checked_out =
+            git.worktree().is_some() && git.head_branch()?.as_ref() == Some(&fleet.branch);
+        let _held = if checked_out { git.hold_worktree()? } else { None };
+        let head = git.branch(&fleet.branch)?;
+        if let Some(head) = head {
+            known.follow(git, head)?;
+        }
+        let before = self.reader.read(git, head)?;
+        let objects = git.begin();
+        let draft = Draft::new(objects.repository(), &before, head);
+        let draft = self.draft(draft, requests, known)?;
+        let changed = match checked_out {
+            true => draft.changed_paths()?,
+            false => Vec::new(),
+        };
+        if checked_out && let Some(path) = git.uncommitted(&changed)?.into_iter().next() {
+            // What was read is of commits that never came to be.
+            self.reader = Reader::default();
+            let dirty = || Outcome::Refused(ChangeError::Dirty { path: path.clone() });
+            return Ok(requests.iter().map(|_| dirty()).collect());
+        }
+        let Draft { tip, aside, outcomes, .. } = draft;
+        let moved = tip.filter(|tip| Some(*tip) != head);
+        let branch = fleet.branch.clone();
+        let update = moved.map(|new| RefUpdate { branch, expected: head, new });
+        let updates: Vec<RefUpdate> = update.into_iter().chain(aside).collect();
+        if !updates.is_empty() {
+            objects.finish()?;
+            fleet.publish(&updates)?;
+        }
+        if let Some(tip) = moved {
+            known.follow(git, tip)?;
+            if checked_out {
+                git.check_out(tip, &changed)?;
+            }
+        }
+        Ok(outcomes.into_iter().map(|outcome| outcome.expect("because each has one")).collect())
+    }
+
+    /// All requests as commits, checked.
+    fn draft<'a>(
+        &mut self,
+        empty: Draft<'a>,
+        requests: &[Request],
+        known: &Requests,
+    ) -> Result<Draft<'a>, GitError> {
+        let several = requests.iter().filter(|request| request.branch.is_none()).count() > 1;
+        if several {
+            let mut draft = empty.clone_empty();
+            draft.run(&mut self.reader, requests, known, Check::Later)?;
+            let after = self.reader.read(draft.git, draft.tip)?;
+            if check::new_errors(draft.before, &after).is_empty() {
+                return Ok(draft);
+            }
+        }
+        let mut draft = empty;
+        self.reader.read(draft.git, draft.head)?;
+        draft.run(&mut self.reader, requests, known, Check::Each)?;
+        Ok(draft)
+    }
+}
+
+/// Commits in the making, of which no branch knows.
+struct Draft<'a> {
+    /// Where objects are written.
+    git: &'a Repository,
+    /// What is at the head.
+    before: &'a Parsed,
+    head: Option<Revision>,
+    tip: Option<Revision>,
+    tree: Option<TreeId>,
+    outcomes: Vec<Option<Outcome>>,
+    aside: Vec<RefUpdate>,
+    /// Requests that have a commit here: their digest too.
+    here: HashMap<RequestId, (String, Revision)>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(git: &'a Repository, before: &'a Parsed, head: Option<Revision>) -> Self {
+        let (outcomes, aside, here) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { git, before, head, tip: head, tree: None, outcomes, aside, here }
+    }
+
+    fn clone_empty(&self) -> Self {
+        Self::new(self.git, self.before, self.head)
+    }
+
+    fn run(
+        &mut self,
+        reader: &mut Reader,
+        requests: &[Request],
+        known: &Requests,
+        check: Check,
+    ) -> Result<(), GitError> {
+        self.tree = self.head.map(|head| self.git.commit(head)).transpose()?.map(|head| head.tree);
+        // The last that is known to be fine.
+        let mut fine = self.before.clone();
+        for request in requests {
+            let outcome = match self.twin(request, known)? {
+                Some(outcome) => outcome,
+                None if request.branch.is_some() => self.propose(reader, request)?,
+                None => self.commit(reader, request, check, &mut fine)?,
+            };
+            self.outcomes.push(Some(outcome));
+        }
+        Ok(())
+    }
+
+    /// What became of an earlier request with the same id.
+    fn twin(&self, request: &Request, known: &Requests) -> Result<Option<Outcome>, GitError> {
+        let same = |digest: &str, commit, outcome: fn(Revision) -> Outcome| {
+            if digest == request.digest { outcome(commit) } else { Outcome::Taken(commit) }
+        };
+        if let Some((digest, commit)) = self.here.get(&request.id) {
+            return Ok(Some(same(digest, *commit, Outcome::Committed)));
+        }
+        if let Some(known) = known.get(&request.id) {
+            return Ok(Some(same(&known.digest, known.commit, Outcome::Committed)));
+        }
+        let Some(branch) = &request.branch else { return Ok(None) };
+        let Some(tip) = self.git.branch(branch)? else { return Ok(None) };
+        let digest = self.git.commit(tip)?.trailer(DIGEST_TRAILER).unwrap_or_default().to_owned();
+        Ok(Some(same(&digest, tip, Outcome::Proposed)))
+    }
+
+    /// Makes the request's commit on top of `tip`.
+    fn commit(
+        &mut self,
+        reader: &mut Reader,
+        request: &Request,
+        check: Check,
+        fine: &mut Parsed,
+    ) -> Result<Outcome, GitError> {
+        let (tip, tree) = match self.write(request)? {
+            Written::Commit(commit, tree) => (commit, tree),
+            Written::Nothing => {
+                return Ok(Outcome::Unchanged(self.tip.unwrap_or(Revision::NONE)));
+            }
+            Written::Refused(error) => return Ok(Outcome::Refused(error)),
+        };
+        if check == Check::Each {
+            let after = reader.read(self.git, Some(tip))?;
+            let diagnostics = check::new_errors(fine, &after);
+            if !diagnostics.is_empty() {
+                reader.read(self.git, self.tip)?;
+                return Ok(Outcome::Refused(ChangeError::Invalid { diagnostics }));
+            }
+            *fine = after;
+        }
+        (self.tip, self.tree) = (Some(tip), Some(tree));
+        self.here.insert(request.id.clone(), (request.digest.clone(), tip));
+        Ok(Outcome::Committed(tip))
+    }
+
+    /// Makes the request's commit on top of the head, for a branch of its own.
+    fn propose(&mut self, reader: &mut Reader, request: &Request) -> Result<Outcome, GitError> {
+        let mut alone = self.clone_empty();
+        alone.tree = self.head.map(|head| self.git.commit(head)).transpose()?.map(|head| head.tree);
+        reader.read(self.git, self.head)?;
+        let mut fine = self.before.clone();
+        let outcome = alone.commit(reader, request, Check::Each, &mut fine)?;
+        reader.read(self.git, self.tip)?;
+        let Outcome::Committed(commit) = outcome else { return Ok(outcome) };
+        let branch = request.branch.clone().expect("because the caller looked");
+        self.aside.push(RefUpdate { branch, expected: None, new: commit });
+        Ok(Outcome::Proposed(commit))
+    }
+
+    fn write(&self, request: &Request) -> Result<Written, GitError> {
+        let place =
+            Place { repository: self.git, tree: self.tree, fleet: Some(&self.before.fleet) };
+        let mut edited = TreeEdit::new(self.git, self.tree);
+        for edit in &request.edits {
+            match apply(&place, edit, &mut edited) {
+                Ok(()) => {}
+                Err(ChangeError::Git(error)) => return Err(error),
+                Err(error) => return Ok(Written::Refused(error)),
+            }
+        }
+        let tree = edited.write()?;
+        if Some(tree) == self.tree {
+            return Ok(Written::Nothing);
+        }
+        let mut options = request.options.clone();
+        options.trailers.push((ID_TRAILER.to_owned(), request.id.to_string()));
+        options.trailers.push((DIGEST_TRAILER.to_owned(), request.digest.clone()));
+        let message = message(&options);
+        let Options { author, committer, .. } = options;
+        let parents = self.tip.into_iter().collect();
+        let draft = CommitDraft { tree, parents, author, committer, message };
+        Ok(Written::Commit(self.git.write_commit(&draft)?, tree))
+    }
+
+    /// The files that differ from those at the head.
+    fn changed_paths(&self) -> Result<Vec<RepoPath>, GitError> {
+        let before = self.head.map(|head| self.git.commit(head)).transpose()?;
+        self.git.changed_paths(before.map(|head| head.tree), self.tree)
+    }
+}
+
+/// What a request came to, before it is checked.
+enum Written {
+    Commit(Revision, TreeId),
+    /// All is so already.
+    Nothing,
+    Refused(ChangeError),
+}
+
+#[cfg(test)]
+mod tests;

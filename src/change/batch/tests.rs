@@ -1,0 +1,215 @@
+//! Batches on real repositories.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::change::wish::Wish;
+use crate::git::{Location, Signature};
+use crate::model::{Limits, RepoPath};
+
+struct World {
+    fleet: FleetRepository,
+    _folder: TempDir,
+}
+
+fn signature() -> Signature {
+    Signature { name: "anna".into(), email: "anna@example.com".into(), seconds: 100, offset: 0 }
+}
+
+fn options(message: &str) -> Options {
+    Options {
+        author: signature(),
+        committer: signature(),
+        message: message.to_owned(),
+        trailers: vec![("Titan-Actor".into(), "anna".into())],
+        mode: crate::change::Mode::Commit,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fleet");
+        std::fs::create_dir(&path).expect("made");
+        Repository::init(&path, "main").expect("made");
+        let location = Location::Local(path);
+        let fleet =
+            FleetRepository::open(&location, Some("main"), folder.path(), &Limits::default());
+        Self { fleet: fleet.expect("it opens"), _folder: folder }
+    }
+
+    fn git(&self) -> &Repository {
+        &self.fleet.repository
+    }
+
+    fn head(&self) -> Option<Revision> {
+        self.git().branch("main").expect("readable")
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        let tree = self.git().commit(self.head()?).expect("a commit").tree;
+        let bytes = self.git().file(tree, &RepoPath::new(path).expect("a path")).expect("readable");
+        bytes.map(|bytes| String::from_utf8(bytes.to_vec()).expect("text"))
+    }
+
+    fn desk(&self) -> (Desk, Requests) {
+        (Desk::new(self.fleet.clone()), Requests::default())
+    }
+}
+
+fn request(id: &str, changes: Value) -> Request {
+    let digest = changes.to_string();
+    let wish: Wish = serde_json::from_value(json!({"changes": changes})).expect("a wish");
+    let wanted = wish.understand().expect("it makes sense");
+    let options = options(&wish.message(&wanted));
+    let edits = wanted.into_iter().flat_map(|one| one.edits).collect();
+    Request { id: id.parse().expect("an id"), digest, edits, options, branch: None }
+}
+
+fn host(id: &str, name: &str, ring: &str) -> Request {
+    let object = json!({"metadata": {"labels": {"ring": ring}}, "spec": {"runtime": "directory"}});
+    request(id, json!([{"op": "create", "kind": "Host", "name": name, "object": object}]))
+}
+
+fn patch(id: &str, name: &str, patch: Value) -> Request {
+    request(id, json!([{"op": "patch", "kind": "Host", "name": name, "patch": patch}]))
+}
+
+/// `ok`, or what stands in the way.
+fn shown(outcomes: &[Outcome]) -> Vec<String> {
+    let show = |outcome: &Outcome| match outcome {
+        Outcome::Refused(ChangeError::Invalid { diagnostics }) => diagnostics[0].code.clone(),
+        Outcome::Refused(error) => error.to_string(),
+        Outcome::Committed(_) => "ok".into(),
+        Outcome::Proposed(_) => "aside".into(),
+        Outcome::Unchanged(_) => "same".into(),
+        Outcome::Taken(_) => "taken".into(),
+    };
+    outcomes.iter().map(show).collect()
+}
+
+#[test]
+fn each_request_becomes_one_commit_with_its_trailers() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    let batch = [
+        host("r1", "a", "1"),
+        host("r2", "b", "2"),
+        patch("r3", "a", json!({"spec": {"cordoned": true}})),
+    ];
+    let outcomes = desk.commit(&batch, &mut known).expect("it works");
+    assert_eq!(shown(&outcomes), ["ok", "ok", "ok"]);
+    let chain = world.git().first_parents(world.head().expect("a head"), None, 9).expect("read");
+    let ids: Vec<_> = chain
+        .iter()
+        .map(|commit| {
+            let commit = world.git().commit(*commit).expect("read");
+            assert_eq!(commit.trailer("Titan-Actor"), Some("anna"));
+            assert!(commit.trailer(DIGEST_TRAILER).is_some());
+            commit.trailer(ID_TRAILER).expect("an id").to_owned()
+        })
+        .collect();
+    assert_eq!(ids, ["r3", "r2", "r1"]);
+    assert!(world.read("hosts/a.yaml").expect("it is there").contains("cordoned: true"));
+}
+
+#[test]
+fn an_id_counts_once_whoever_asks_and_when() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    let first = desk.commit(&[host("r1", "a", "1"), host("r1", "a", "1")], &mut known);
+    let first = first.expect("it works");
+    assert_eq!(shown(&first), ["ok", "ok"]);
+    let head = world.head();
+    // The same process, and one that has just begun.
+    let (mut other, mut nothing) = world.desk();
+    for (desk, known) in [(&mut desk, &mut known), (&mut other, &mut nothing)] {
+        let again = desk.commit(&[host("r1", "a", "1"), host("r1", "b", "1")], known);
+        let again = again.expect("it works");
+        assert_eq!(shown(&again), ["ok", "taken"]);
+        let (Outcome::Committed(one), Outcome::Committed(two)) = (&first[0], &again[0]) else {
+            panic!("{again:?}");
+        };
+        assert_eq!(one, two);
+        assert_eq!(known.len(), 1);
+    }
+    assert_eq!(world.head(), head, "nothing was written");
+}
+
+#[test]
+fn what_breaks_the_fleet_is_refused_and_its_neighbours_are_not() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    let batch = [
+        host("r1", "a", "1"),
+        patch("r2", "a", json!({"spec": {"runtime": "stone"}})),
+        host("r3", "b", "1"),
+        patch("r4", "nobody", json!({"spec": {"cordoned": true}})),
+        host("r5", "a", "2"),
+        request("r6", json!([{"op": "delete", "kind": "Host", "name": "nobody"}])),
+        patch("r7", "b", json!({"spec": {"cordoned": true}})),
+    ];
+    let outcomes = desk.commit(&batch, &mut known).expect("it works");
+    let expected = [
+        "ok",
+        "field/value",
+        "ok",
+        "there is no host nobody",
+        "host a exists already in `hosts/a.yaml`",
+        "same",
+        "ok",
+    ];
+    assert_eq!(shown(&outcomes), expected);
+    assert_eq!(known.len(), 3);
+    assert!(world.read("hosts/a.yaml").expect("it is there").contains("runtime: directory"));
+    // What was refused leaves nothing behind that the next one would stumble over.
+    let next = desk.commit(&[patch("r8", "a", json!({"spec": {"cordoned": true}}))], &mut known);
+    assert_eq!(shown(&next.expect("it works")), ["ok"]);
+}
+
+#[test]
+fn desks_that_race_lose_nothing() {
+    let world = World::new();
+    let rounds = 20;
+    std::thread::scope(|scope| {
+        for desk in 0..3 {
+            let world = &world;
+            scope.spawn(move || {
+                let (mut own, mut known) = world.desk();
+                for round in 0..rounds {
+                    let name = format!("h-{desk}-{round}");
+                    let outcomes = own.commit(&[host(&name, &name, "1")], &mut known);
+                    assert_eq!(shown(&outcomes.expect("it works")), ["ok"]);
+                }
+            });
+        }
+    });
+    let chain = world.git().first_parents(world.head().expect("a head"), None, 999).expect("read");
+    assert_eq!(chain.len(), 3 * rounds);
+    let mut known = Requests::default();
+    known.follow(world.git(), world.head().expect("a head")).expect("read");
+    assert_eq!(known.len(), 3 * rounds);
+}
+
+#[test]
+fn a_proposal_gets_a_branch_of_its_own() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    desk.commit(&[host("r1", "a", "1")], &mut known).expect("it works");
+    let aside = |id: &str, request: Request| Request {
+        branch: Some(format!("titan/change/{id}")),
+        ..request
+    };
+    let wish = || aside("r2", host("r2", "b", "1"));
+    let broken = aside("r3", patch("r3", "a", json!({"spec": {"runtime": "stone"}})));
+    let outcomes = desk.commit(&[wish(), host("r4", "c", "1"), broken], &mut known);
+    assert_eq!(shown(&outcomes.expect("it works")), ["aside", "ok", "field/value"]);
+    assert!(world.read("hosts/b.yaml").is_none() && world.read("hosts/c.yaml").is_some());
+    let branch = world.git().branch("titan/change/r2").expect("readable");
+    assert!(branch.is_some());
+    let other = aside("r2", host("r2", "d", "1"));
+    let again = desk.commit(&[wish(), other], &mut known).expect("it works");
+    assert_eq!(shown(&again), ["aside", "taken"]);
+    assert_eq!(world.git().branch("titan/change/r2").expect("readable"), branch);
+}

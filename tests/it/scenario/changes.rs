@@ -1,0 +1,237 @@
+//! A request over HTTP becomes a commit, and reaches a host.
+
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+
+use super::support::{ConfigRepo, Process, eventually, free_address};
+
+/// Calls, one after the other.
+struct Caller {
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Caller {
+    fn new() -> Self {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().expect("a runtime");
+        Self { client: Client::builder().no_proxy().build().expect("a client"), runtime }
+    }
+
+    fn send(&self, request: RequestBuilder) -> Option<(u16, Response)> {
+        let answer = self.runtime.block_on(request.send()).ok()?;
+        Some((answer.status().as_u16(), answer))
+    }
+
+    /// Status and JSON of an answer.
+    fn ask(&self, request: RequestBuilder) -> (u16, Value) {
+        let (status, answer) = self.send(request).expect("an answer");
+        let text = self.runtime.block_on(answer.text()).expect("a text");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    fn status(&self, request: RequestBuilder) -> Option<u16> {
+        self.send(request).map(|(status, _)| status)
+    }
+}
+
+/// A controller on one's own machine, and who calls it.
+struct Api {
+    repository: ConfigRepo,
+    address: String,
+    caller: Caller,
+    _controller: Process,
+}
+
+impl Api {
+    fn start(repository: ConfigRepo) -> Self {
+        let address = free_address();
+        let listen = ["controller", "--listen", &address, "--insecure-development"];
+        let controller = repository.spawn("controller", &listen);
+        let api = Self { repository, address, caller: Caller::new(), _controller: controller };
+        let hosts = || api.caller.client.get(api.url("/api/v1/hosts"));
+        eventually("the controller", || api.caller.status(hosts()) == Some(200));
+        api
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn ask(&self, request: RequestBuilder) -> (u16, Value) {
+        self.caller.ask(request)
+    }
+
+    fn get(&self, path: &str) -> (u16, Value) {
+        self.ask(self.caller.client.get(self.url(path)))
+    }
+
+    /// Posts changes, and waits until they are committed.
+    fn post(&self, id: &str, changes: &Value) -> (u16, Value) {
+        let url = self.url("/api/v1/changes?wait=committed");
+        let body = json!({"changes": changes}).to_string();
+        self.ask(self.caller.client.post(url).header("Idempotency-Key", id).body(body))
+    }
+}
+
+fn fleet() -> ConfigRepo {
+    let mut repository = ConfigRepo::new().template().workload().host("tim-pi", "region=eu");
+    repository.commit("the fleet");
+    repository
+}
+
+#[test]
+fn a_change_that_is_posted_is_a_commit_and_reaches_a_host() {
+    let repository = fleet();
+    let token = repository.token("tim-pi");
+    let api = Api::start(repository);
+    let _agent = api.repository.agent("tim-pi", &api.address, &token);
+    let changes = json!([
+        {"op": "create", "kind": "Target", "name": "default/eu",
+         "object": {"spec": {"selector": {"matchLabels": {"region": "eu"}}}}},
+        {"op": "create", "kind": "Deployment", "name": "default/web/prod",
+         "object": {"spec": {"template": "app", "target": "eu", "values": {"version": "7"}}}},
+    ]);
+    let (status, change) = api.post("release-7", &changes);
+    assert_eq!((status, change["state"].as_str()), (200, Some("Committed")), "{change}");
+    let commit = change["commit"].as_str().expect("a commit").parse().expect("its id");
+    let commit = api.repository.git.commit(commit).expect("it is in history");
+    assert_eq!(commit.trailer("Titan-Request-Id"), Some("release-7"));
+    assert_eq!(commit.trailer("Titan-Actor"), Some("development"));
+    assert_eq!(commit.trailer("Titan-Via"), Some("api"));
+    assert_eq!(commit.subject, "change 2 objects");
+
+    eventually("the host", || {
+        let (_, now) = api.get("/api/v1/changes/release-7");
+        now["state"] == "Deployed" && now["rendered"].is_string()
+    });
+    let file = api.repository.destination("tim-pi").join("default/web/prod/sub/b.txt");
+    assert_eq!(std::fs::read_to_string(file).expect("it is there"), "7\n");
+
+    // The same again is the same; something else under its name is not.
+    assert_eq!(api.post("release-7", &changes).1["commit"], change["commit"]);
+    let other = json!([{"op": "delete", "kind": "Host", "name": "tim-pi"}]);
+    assert_eq!(api.post("release-7", &other).0, 409);
+    let (status, patched) = api.post(
+        "release-8",
+        &json!([
+            {"op": "patch", "kind": "Deployment", "name": "default/web/prod",
+             "patch": {"spec": {"values": {"version": "8"}}}},
+        ]),
+    );
+    assert_eq!((status, patched["state"].as_str()), (200, Some("Committed")));
+    let (status, gone) = api.post(
+        "gone",
+        &json!([
+            {"op": "delete", "kind": "Target", "name": "default/nobody"},
+        ]),
+    );
+    assert_eq!((status, gone["state"].as_str()), (200, Some("Unchanged")), "{gone}");
+}
+
+#[test]
+fn what_is_wrong_is_said_as_validate_says_it() {
+    let api = Api::start(fleet());
+    let head = api.repository.head("main");
+    let (status, change) = api.post(
+        "r1",
+        &json!([
+            {"op": "create", "kind": "Deployment", "name": "default/web/prod",
+             "object": {"spec": {"template": "ap", "target": "all"}}},
+        ]),
+    );
+    assert_eq!((status, change["state"].as_str()), (422, Some("Rejected")), "{change}");
+    let found = &change["diagnostics"][0];
+    assert_eq!(found["code"], "ref/unknown-template");
+    assert!(found["fix"].as_str().expect("a fix").contains("app"), "{found}");
+    assert_eq!(api.get("/api/v1/changes/r1").1["state"], "Rejected");
+    for (changes, expected) in [
+        (json!([]), 400),
+        (json!([{"op": "create", "kind": "Host", "name": "../x", "object": {}}]), 400),
+        (json!([{"op": "create", "kind": "Host", "name": "tim-pi", "object": {}}]), 409),
+        (json!([{"op": "patch", "kind": "Host", "name": "nobody", "patch": {"spec": {}}}]), 404),
+        (json!([{"op": "delete", "kind": "Workspace", "name": "default"}]), 409),
+    ] {
+        let (status, answer) = api.post(
+            &format!("bad-{expected}-{}", changes[0]["name"].as_str().map_or(0, str::len)),
+            &changes,
+        );
+        assert_eq!(status, expected, "{changes} {answer}");
+    }
+    let url = api.url("/api/v1/changes");
+    for (body, expected) in
+        [("{", 400), ("[[[[", 400), ("{\"changes\": 3}", 400), ("{\"x\": []}", 400)]
+    {
+        assert_eq!(api.ask(api.caller.client.post(&url).body(body)).0, expected, "{body}");
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(api.ask(api.caller.client.post(&url).body(deep)).0, 400);
+    let large = vec![b' '; 2 << 20];
+    assert_eq!(api.ask(api.caller.client.post(&url).body(large)).0, 413);
+    let odd = api.caller.client.post(&url).header("Idempotency-Key", "a b").body("{}");
+    assert_eq!(api.ask(odd).0, 400);
+    assert_eq!(api.get("/api/v1/changes/nobody").0, 404);
+    assert_eq!(api.repository.head("main"), head, "nothing was written");
+}
+
+#[test]
+fn what_there_is_can_be_read() {
+    let mut repository = fleet();
+    for n in 0..5 {
+        repository.edit_host(&format!("h{n}"), if n < 2 { "region=eu" } else { "region=us" });
+    }
+    repository.edit_deployment("prod", "1", "").commit("more");
+    let api = Api::start(repository);
+    let (status, hosts) = api.get("/api/v1/hosts?selector=region%3Dus&limit=2");
+    let names = |list: &Value| -> Vec<String> {
+        let items = list["items"].as_array().expect("items").iter();
+        items.map(|one| one["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    assert_eq!((status, names(&hosts)), (200, vec!["h2".to_owned(), "h3".to_owned()]));
+    assert_eq!(hosts["metadata"]["remaining"], 1);
+    let (_, rest) = api.get("/api/v1/hosts?selector=region%3Dus&limit=2&continue=h3");
+    assert_eq!(names(&rest), ["h4"]);
+    let (_, one) = api.get("/api/v1/deployments/default/web/prod");
+    assert_eq!(one["kind"], "Deployment");
+    for path in [
+        "/api/v1/hosts/nobody",
+        "/api/v1/hosts/%2e%2e",
+        "/api/v1/nothing",
+        "/api/v1/hosts/a%2f..%2fb",
+    ] {
+        assert_eq!(api.get(path).0, 404, "{path}");
+    }
+    assert_eq!(api.get("/api/v1/hosts?limit=x").0, 400);
+    let hosts = || api.caller.client.get(api.url("/api/v1/hosts"));
+    let (_, answer) = api.caller.send(hosts()).expect("an answer");
+    let tag = answer.headers()["etag"].clone();
+    assert_eq!(api.caller.status(hosts().header("If-None-Match", &tag)), Some(304));
+    eventually("statuses", || {
+        let (_, all) = api.get("/api/v1/assignments?host=h1");
+        all["items"].as_array().is_some_and(|items| items.len() == 1)
+    });
+    let first =
+        api.repository.git.first_parents(api.repository.head("main").expect("a head"), None, 9);
+    let first = *first.expect("history").last().expect("a commit");
+    let (_, past) = api.get(&format!("/api/v1/hosts?revision={first}"));
+    assert_eq!(names(&past), ["tim-pi"]);
+}
+
+/// Without the flag nobody may do anything; and it goes with one's own machine alone.
+#[test]
+fn nobody_is_let_in_unless_somebody_said_so() {
+    let repository = fleet();
+    let address = free_address();
+    let _controller = repository.controller(&address);
+    let caller = Caller::new();
+    let get = |path: &str| caller.status(caller.client.get(format!("http://{address}{path}")));
+    eventually("the controller", || get("/healthz") == Some(200));
+    assert_eq!(get("/api/v1/hosts"), Some(401));
+    let url = format!("http://{address}/api/v1/changes");
+    let post = || caller.status(caller.client.post(&url).body("{}"));
+    eventually("the first pass", || post() != Some(503));
+    assert_eq!(post(), Some(401));
+    let open = ["controller", "--listen", "0.0.0.0:0", "--insecure-development"];
+    let output = repository.titan(&open);
+    assert_eq!(output.status.code(), Some(2));
+}
