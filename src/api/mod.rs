@@ -2,6 +2,10 @@
 //!
 //! ```text
 //!  POST /api/v1/hosts/<host>/reports   HostReport → ReportAnswer, with the host's bearer token
+//!  POST /api/v1/changes                a wish → a commit, under an id that counts once
+//!  GET  /api/v1/changes/<id>           how far it has come
+//!  GET  /api/v1/<kinds>[/<name>]       objects, assignments, diagnostics
+//!  GET  /api/v1/openapi.json           all of it, as OpenAPI 3.1
 //!  GET  /healthz                       200 `ok`
 //! ```
 //!
@@ -15,6 +19,7 @@ mod changes;
 mod error;
 mod hosts;
 mod objects;
+pub mod openapi;
 mod query;
 mod rate;
 mod server;
@@ -80,6 +85,10 @@ fn routes(
     });
     let routes = health.or(hosts::routes(Arc::clone(&context))).unify();
     let routes = routes.or(changes::routes(Arc::clone(&context))).unify();
+    let document = warp::path!("api" / "v1" / "openapi.json")
+        .and(warp::get())
+        .map(|| error::json_reply(warp::http::StatusCode::OK, &openapi::document()));
+    let routes = routes.or(document).unify();
     let routes = routes.or(objects::routes(context)).unify();
     routes.recover(error::recover).unify()
 }

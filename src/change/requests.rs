@@ -17,6 +17,13 @@ pub(super) const ID_TRAILER: &str = "Titan-Request-Id";
 /// The trailer with the digest of what was asked for.
 pub(super) const DIGEST_TRAILER: &str = "Titan-Request-Digest";
 
+/// An id for a request that came without one; `None`: the system has no random numbers.
+#[must_use]
+pub fn new_id() -> Option<RequestId> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).ok().map(|()| RequestId::made(random))
+}
+
 /// A request that is in history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {

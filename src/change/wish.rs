@@ -69,6 +69,12 @@ pub struct ObjectChange {
     pub recursive: bool,
 }
 
+/// The JSON Schema (2020-12) of a [`Wish`].
+#[must_use]
+pub fn schema() -> Value {
+    schemars::schema_for!(Wish).to_value()
+}
+
 /// What is done to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::names::{KINDS_HELP, Kind};
+use crate::api::openapi;
 use crate::parse::schema;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -17,10 +18,13 @@ pub(crate) struct Args {
     /// The kind of object
     #[arg(help = KINDS_HELP)]
     kind: Option<Kind>,
-    /// Write all of them there, as `<kind>.schema.json`
+    /// Write all of them there, as `<kind>.schema.json`, and the API's as `openapi.json`
     #[arg(long, value_name = "DIR", conflicts_with = "kind")]
     output_dir: Option<PathBuf>,
 }
+
+/// The file of the API's description.
+const OPENAPI: &str = "openapi.json";
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let schemas = schema::schemas();
@@ -31,7 +35,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
             std::fs::write(&file, format!("{schema:#}\n"))
                 .with_context(|| format!("cannot write `{}`", file.display()))?;
         }
-        context.output.note(&format!("{} schemas written to `{}`", schemas.len(), dir.display()));
+        let file = dir.join(OPENAPI);
+        std::fs::write(&file, format!("{:#}\n", openapi::document()))
+            .with_context(|| format!("cannot write `{}`", file.display()))?;
+        let count = schemas.len() + 1;
+        context.output.note(&format!("{count} schemas written to `{}`", dir.display()));
         return Ok(Exit::Fine);
     }
     match args.kind {

@@ -28,7 +28,7 @@ const OWNERS: [(&str, &[&str]); 36] = [
     ("granit_parser", &["parse", "change"]),
     ("serde_saphyr", &["parse", "render", "publish", "observe", "change", "cli"]),
     ("jsonschema", &["parse", "render"]),
-    ("schemars", &["model", "parse"]),
+    ("schemars", &["model", "parse", "change"]),
     ("reqwest", &["agent"]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),

@@ -99,9 +99,7 @@ fn wait(query: &str) -> Result<Wait, Refused> {
 
 fn request_id(headers: &HeaderMap) -> Result<RequestId, Refused> {
     let Some(given) = headers.get("idempotency-key") else {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|_| Refused::Busy)?;
-        return Ok(RequestId::made(random));
+        return crate::change::new_id().ok_or(Refused::Busy);
     };
     let id = given.to_str().ok().and_then(|text| text.parse().ok());
     id.ok_or_else(|| {
