@@ -1,8 +1,8 @@
 //! Refusals, as clients see them.
 
 use serde_json::json;
-use warp::Rejection;
-use warp::http::{Response, StatusCode, header};
+use warp::http::{Method, Response, StatusCode, header};
+use warp::{Filter, Rejection};
 
 /// A whole answer.
 pub(super) type Reply = Response<warp::hyper::body::Bytes>;
@@ -20,6 +20,8 @@ pub(super) enum Refused {
     ForeignHost,
     #[error("no such thing")]
     NotFound,
+    #[error("this method is not allowed here, {0} is")]
+    Method(&'static str),
     #[error("the body did not arrive within {0} s")]
     BodyTimeout(u64),
     #[error("sequence {got} is not higher than {seen}")]
@@ -45,6 +47,7 @@ impl Refused {
             Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
             Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::OldSequence { .. } | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
@@ -63,6 +66,7 @@ impl Refused {
                 builder = builder.header(header::WWW_AUTHENTICATE, "Bearer");
             }
             Self::OldSequence { seen, .. } => body["seen"] = json!(seen),
+            Self::Method(allowed) => builder = builder.header(header::ALLOW, *allowed),
             Self::TooOften { retry_after, .. } => {
                 builder = builder.header(header::RETRY_AFTER, *retry_after);
             }
@@ -75,6 +79,34 @@ impl Refused {
         }
         finish(builder, &body)
     }
+}
+
+/// The methods of a path that can only be read.
+pub(super) const READ: &str = "GET, HEAD";
+/// The method of a path that only takes something.
+pub(super) const TAKE: &str = "POST";
+/// The methods of a path that can be read, and takes something.
+pub(super) const BOTH: &str = "GET, HEAD, POST";
+
+/// Lets `GET` and `HEAD` through; others learn what the path allows (RFC 9110, 15.5.6).
+pub(super) fn get(allowed: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| matches!(*method, Method::GET | Method::HEAD), allowed)
+}
+
+/// The same for `POST`.
+pub(super) fn post(allowed: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    only(|method| *method == Method::POST, allowed)
+}
+
+fn only(
+    fits: fn(&Method) -> bool,
+    allowed: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Copy {
+    let check = move |method: Method| {
+        let refused = || warp::reject::custom(Refused::Method(allowed));
+        std::future::ready(if fits(&method) { Ok(()) } else { Err(refused()) })
+    };
+    warp::method().and_then(check).untuple_one()
 }
 
 /// An answer of JSON.
@@ -92,10 +124,6 @@ fn finish(builder: warp::http::response::Builder, body: &impl serde::Serialize) 
 pub(super) async fn recover(rejection: Rejection) -> Result<Reply, std::convert::Infallible> {
     if let Some(refused) = rejection.find::<Refused>() {
         return Ok(refused.reply());
-    }
-    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        let body = json!({ "error": "this method is not allowed here" });
-        return Ok(json_reply(StatusCode::METHOD_NOT_ALLOWED, &body));
     }
     Ok(Refused::NotFound.reply())
 }

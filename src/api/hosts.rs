@@ -10,7 +10,7 @@ use warp::http::{HeaderMap, StatusCode, header};
 use warp::{Buf, Filter, Rejection, Stream};
 
 use super::error::{Refused, Reply, json_reply};
-use super::{Context, body};
+use super::{Context, body, error};
 use crate::model::{HostReport, Limits, Name, Phase};
 use crate::observe::{Digest, Refusal, Snapshot, Submission};
 
@@ -23,7 +23,7 @@ pub(super) fn routes(
 ) -> impl Filter<Extract = (Reply,), Error = Rejection> + Clone {
     // A segment that is not a name, encoded traversal for one, matches nothing: 404.
     warp::path!("api" / "v1" / "hosts" / Name / "reports")
-        .and(warp::post())
+        .and(error::post(error::TAKE))
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(move |host, headers, body| {

@@ -80,13 +80,13 @@ pub async fn serve(listener: TcpListener, needs: Needs, shutdown: impl Future<Ou
 fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (error::Reply,), Error = std::convert::Infallible> + Clone {
-    let health = warp::path!("healthz").and(warp::get()).map(|| {
+    let health = warp::path!("healthz").and(error::get(error::READ)).map(|| {
         Response::builder().body("ok".into()).expect("a status and a text make a response")
     });
     let routes = health.or(hosts::routes(Arc::clone(&context))).unify();
     let routes = routes.or(changes::routes(Arc::clone(&context))).unify();
     let document = warp::path!("api" / "v1" / "openapi.json")
-        .and(warp::get())
+        .and(error::get(error::READ))
         .map(|| error::json_reply(warp::http::StatusCode::OK, &openapi::document()));
     let routes = routes.or(document).unify();
     let routes = routes.or(objects::routes(context)).unify();

@@ -18,9 +18,9 @@ use warp::http::{HeaderMap, StatusCode, header};
 use warp::path::Tail;
 use warp::{Filter, Rejection};
 
-use super::Context;
 use super::error::{Refused, Reply, json_reply};
 use super::query::Query;
+use super::{Context, error};
 use crate::model::{API_VERSION, Fleet, Name, ObjectKind, ObjectRef, Revision, form};
 use crate::observe::StatusView;
 use crate::observe::view::Scope;
@@ -67,7 +67,7 @@ pub(super) fn routes(
         .and(warp::path::tail())
         .and_then(async |tail: Tail| Wanted::of(tail.as_str()).ok_or_else(warp::reject::not_found));
     wanted
-        .and(warp::get())
+        .and(error::get(error::READ))
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::headers_cloned())
         .then(move |wanted, query: String, headers: HeaderMap| {

@@ -35,7 +35,20 @@ pub fn document() -> Value {
 
 fn paths() -> Value {
     let mut paths = Map::new();
-    paths.insert("/api/v1/changes".into(), json!({"post": post_change()}));
+    paths.insert(
+        "/api/v1/changes".into(),
+        json!({
+            "post": post_change(),
+            "get": {
+                "operationId": "listChanges",
+                "summary": "The requests that are in history, newest first",
+                "parameters": [
+                    query("continue", "`metadata.continue` of the page before", "string"), limit(),
+                ],
+                "responses": responses("List", &[400, 401, 404, 503]),
+            },
+        }),
+    );
     paths.insert("/api/v1/changes/{id}".into(), json!({"get": get_change()}));
     for kind in ["hosts", "workspaces", "templates", "targets", "workloads", "deployments"] {
         paths.insert(format!("/api/v1/{kind}"), json!({"get": list(kind)}));
@@ -115,10 +128,7 @@ fn list(kind: &str) -> Value {
         query("continue", "`metadata.continue` of the page before", "string"),
         query("revision", "A past revision: 40 hexadecimal digits", "string"),
     ];
-    let limit = json!({"type": "integer", "minimum": 1, "maximum": 10_000, "default": 500});
-    parameters.push(json!({
-        "name": "limit", "in": "query", "description": "Items of a page", "schema": limit,
-    }));
+    parameters.push(limit());
     if kind == "assignments" {
         parameters.push(query("host", "Only those on this host", "string"));
         parameters.push(query("deployment", "Only those of `workspace/workload/name`", "string"));
@@ -129,6 +139,11 @@ fn list(kind: &str) -> Value {
         "parameters": parameters,
         "responses": responses("List", &[304, 400, 401, 404, 503]),
     })
+}
+
+fn limit() -> Value {
+    let schema = json!({"type": "integer", "minimum": 1, "maximum": 10_000, "default": 500});
+    json!({"name": "limit", "in": "query", "description": "Items of a page", "schema": schema})
 }
 
 fn one(kind: &str, parts: &[&str]) -> Value {

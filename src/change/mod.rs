@@ -21,5 +21,5 @@ pub mod wish;
 pub use batch::{Desk, Outcome, Request};
 pub use commit::{ChangeError, Edit, Mode, Options, Proposed, propose};
 pub use object::Scaffold;
-pub use requests::{Known, Requests, new_id};
+pub use requests::{ID_TRAILER, Known, Requests, new_id};
 pub use wish::Wish;

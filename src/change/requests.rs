@@ -13,7 +13,7 @@ use crate::git::{CommitInfo, GitError, Repository};
 use crate::model::{RequestId, Revision};
 
 /// The trailer that names a commit's request.
-pub(super) const ID_TRAILER: &str = "Titan-Request-Id";
+pub const ID_TRAILER: &str = "Titan-Request-Id";
 /// The trailer with the digest of what was asked for.
 pub(super) const DIGEST_TRAILER: &str = "Titan-Request-Digest";
 

@@ -1,4 +1,4 @@
-//! Requests to change objects: `POST /api/v1/changes`, `GET /api/v1/changes/<id>`.
+//! Requests to change objects: `POST /api/v1/changes`, `GET /api/v1/changes[/<id>]`.
 //!
 //! ```text
 //!  POST ─▶ size, caller, JSON, sense ─▶ [book] seen? ─▶ [queue] ══ batches ══ change::Desk ─▶ Git
@@ -11,6 +11,7 @@
 
 mod book;
 mod follow;
+mod list;
 mod post;
 mod queue;
 
@@ -21,8 +22,8 @@ use tokio::task::spawn_blocking;
 use warp::http::StatusCode;
 use warp::{Filter, Rejection};
 
-use super::Context;
 use super::error::{Refused, Reply, json_reply};
+use super::{Context, error};
 use crate::change::ChangeError;
 use crate::model::{Diagnostic, RequestId, Revision};
 
@@ -129,7 +130,7 @@ pub(super) fn routes(
 ) -> impl Filter<Extract = (Reply,), Error = Rejection> + Clone {
     let posting = Arc::clone(&context);
     let post = warp::path!("api" / "v1" / "changes")
-        .and(warp::post())
+        .and(error::post(error::BOTH))
         .and(warp::header::headers_cloned())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::body::stream())
@@ -140,8 +141,20 @@ pub(super) fn routes(
                 answer.unwrap_or_else(|refused| refused.reply())
             }
         });
+    let listing = Arc::clone(&context);
+    let list = warp::path!("api" / "v1" / "changes")
+        .and(error::get(error::BOTH))
+        .and(warp::header::headers_cloned())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .then(move |headers, query: String| {
+            let context = Arc::clone(&listing);
+            async move {
+                let answer = list::list(&context, &headers, &query).await;
+                answer.unwrap_or_else(|refused| refused.reply())
+            }
+        });
     let get = warp::path!("api" / "v1" / "changes" / RequestId)
-        .and(warp::get())
+        .and(error::get(error::READ))
         .and(warp::header::headers_cloned())
         .then(move |id, headers| {
             let context = Arc::clone(&context);
@@ -150,7 +163,7 @@ pub(super) fn routes(
                 answer.unwrap_or_else(|refused| refused.reply())
             }
         });
-    post.or(get).unify()
+    post.or(list).unify().or(get).unify()
 }
 
 async fn get(

@@ -235,3 +235,86 @@ fn nobody_is_let_in_unless_somebody_said_so() {
     let output = repository.titan(&open);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// How many changes writers make together; `TITAN_CHANGES` for more.
+fn changes() -> usize {
+    std::env::var("TITAN_CHANGES").map_or(400, |changes| changes.parse().expect("a number"))
+}
+
+/// Sends a request to one controller after the other until it is committed, as a careful client does: each
+/// time under the same id. The times that the successful tries took are kept.
+fn insist(caller: &Caller, addresses: &[String], id: &str, body: &str) -> std::time::Duration {
+    for turn in 0.. {
+        let address = &addresses[(id.len() + turn) % addresses.len()];
+        let url = format!("http://{address}/api/v1/changes?wait=committed");
+        let start = std::time::Instant::now();
+        let request = caller.client.post(url).header("Idempotency-Key", id).body(body.to_owned());
+        match caller.status(request) {
+            Some(200) => return start.elapsed(),
+            Some(503 | 504) | None => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Some(other) => panic!("{id}: {other}"),
+        }
+    }
+    unreachable!("it goes on until it is done")
+}
+
+/// Eight writers, three controllers on one repository; a controller is killed now and then.
+#[test]
+fn what_is_acknowledged_is_in_history_exactly_once() {
+    const WRITERS: usize = 8;
+    let (repository, each) = (fleet(), changes().div_ceil(WRITERS));
+    let addresses: Vec<String> = (0..3).map(|_| free_address()).collect();
+    let start = |number: usize| {
+        let listen = ["controller", "--listen", &addresses[number], "--insecure-development"];
+        repository.spawn(&format!("controller-{number}"), &listen)
+    };
+    let mut controllers: Vec<Process> = (0..3).map(start).collect();
+    let begun = std::time::Instant::now();
+    let (mut times, mut kills) = (Vec::new(), 0);
+    std::thread::scope(|scope| {
+        let write = |writer: usize| {
+            let addresses = &addresses;
+            move || {
+                let caller = Caller::new();
+                let change = |round: usize| {
+                    let id = format!("w{writer}-{round}");
+                    let labels = json!({"metadata": {"labels": {"round": round.to_string()}}});
+                    let name = format!("h{writer}-{}", round % 10);
+                    let op = if round < 10 {
+                        json!({"op": "create", "kind": "Host", "name": name, "object": labels})
+                    } else {
+                        json!({"op": "patch", "kind": "Host", "name": name, "patch": labels})
+                    };
+                    insist(&caller, addresses, &id, &json!({"changes": [op]}).to_string())
+                };
+                (0..each).map(change).collect::<Vec<_>>()
+            }
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(write(writer))).collect();
+        let mut random = super::support::Random(7);
+        while std::env::var_os("TITAN_NO_KILLS").is_none()
+            && !writers.iter().all(std::thread::ScopedJoinHandle::is_finished)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(500 + 500 * u64::from(each > 500)));
+            let number = usize::try_from(random.below(3)).expect("few");
+            std::mem::replace(&mut controllers[number], start(number)).kill();
+            kills += 1;
+        }
+        times.extend(writers.into_iter().flat_map(|writer| writer.join().expect("it ends")));
+    });
+    let took = begun.elapsed();
+    times.sort_unstable();
+    let p99 = times[times.len() * 99 / 100];
+    eprintln!("{} changes in {took:?}, p99 {p99:?}, {kills} kills", times.len());
+    let head = repository.head("main").expect("a head");
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    for revision in repository.git.first_parents(head, None, usize::MAX).expect("history") {
+        let commit = repository.git.commit(revision).expect("a commit");
+        if let Some(id) = commit.trailer("Titan-Request-Id") {
+            *seen.entry(id.to_owned()).or_default() += 1;
+        }
+    }
+    assert_eq!(seen.len(), WRITERS * each);
+    assert!(seen.values().all(|count| *count == 1), "{seen:?}");
+    repository.assert_sound();
+}
