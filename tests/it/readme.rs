@@ -108,9 +108,18 @@ fn run(blocks: &[Block]) -> Vec<String> {
 
 #[test]
 fn the_tour_runs_as_written() {
+    runs_as_written("Ten minutes");
+}
+
+#[test]
+fn the_way_over_http_runs_as_written() {
+    runs_as_written("Over HTTP");
+}
+
+fn runs_as_written(heading: &str) {
     let text = readme();
-    let blocks = blocks(section(&text, "Ten minutes"));
-    assert!(blocks.len() > 5, "the tour is short: {} blocks", blocks.len());
+    let blocks = blocks(section(&text, heading));
+    assert!(blocks.len() >= 5, "`{heading}` is short: {} blocks", blocks.len());
     for (block, printed) in blocks.iter().zip(run(&blocks)) {
         let shown = block.printed.as_deref().unwrap_or_default();
         assert_eq!(normal(&printed), normal(shown), "of\n{}", block.commands);
