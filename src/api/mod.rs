@@ -5,6 +5,7 @@
 //!  POST /api/v1/changes                a wish → a commit, under an id that counts once
 //!  GET  /api/v1/changes/<id>           how far it has come
 //!  GET  /api/v1/<kinds>[/<name>]       objects, assignments, diagnostics
+//!  GET  /api/v1/plan                   what a change does, before it is merged
 //!  GET  /api/v1/openapi.json           all of it, as OpenAPI 3.1
 //!  GET  /healthz                       200 `ok`
 //! ```
@@ -20,6 +21,7 @@ mod error;
 mod hosts;
 mod objects;
 pub mod openapi;
+mod plan;
 mod query;
 mod rate;
 mod server;
@@ -89,6 +91,7 @@ fn routes(
         .and(error::get(error::READ))
         .map(|| error::json_reply(warp::http::StatusCode::OK, &openapi::document()));
     let routes = routes.or(document).unify();
+    let routes = routes.or(plan::routes(Arc::clone(&context))).unify();
     let routes = routes.or(objects::routes(context)).unify();
     routes.recover(error::recover).unify()
 }

@@ -63,6 +63,18 @@ fn paths() -> Value {
             "responses": responses("Diagnostics", &[400, 401, 404, 503]),
         }}),
     );
+    paths.insert(
+        "/api/v1/plan".into(),
+        json!({"get": {
+            "operationId": "getPlan",
+            "summary": "What `head` does where `base` is now, as `titan plan --output json`",
+            "parameters": [
+                required(query("base", "A branch, or a commit's id", "string")),
+                required(query("head", "The same", "string")),
+            ],
+            "responses": responses("Object", &[400, 401, 404, 503]),
+        }}),
+    );
     for (kind, parts) in [
         ("hosts", &["host"][..]),
         ("workspaces", &["workspace"]),
@@ -139,6 +151,11 @@ fn list(kind: &str) -> Value {
         "parameters": parameters,
         "responses": responses("List", &[304, 400, 401, 404, 503]),
     })
+}
+
+fn required(mut parameter: Value) -> Value {
+    parameter["required"] = true.into();
+    parameter
 }
 
 fn limit() -> Value {

@@ -8,7 +8,6 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::Format;
 use super::table::table;
-use super::verify::head;
 use crate::git::Repository;
 use crate::model::{Name, TimeSpan, Timestamp};
 use crate::observe::lineage::{At, Subject, Turn, add_deployed, commit_at, history, running};
@@ -45,7 +44,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let config = context.config()?;
     let branches = config.fleet().settings.branches.clone();
     let git = &config.repository.repository;
-    let Some(tip) = head(git, &branches.rendered)? else {
+    let Some(tip) = git.head_of(&branches.rendered)? else {
         let failure = Failure::no(format!("there is no branch `{}` yet", branches.rendered));
         return Err(failure.hint("`titan reconcile` makes it").into());
     };
@@ -60,7 +59,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         let failure = Failure::no(format!("nothing called `{}` ever ran", args.subject));
         return Err(failure.hint("`titan get assignments` lists what runs").into());
     }
-    if let Some(status) = head(git, &branches.status)? {
+    if let Some(status) = git.head_of(&branches.status)? {
         add_deployed(git, status, &mut turns)?;
     }
     let value = json!({"subject": args.subject, "rendered": at, "history": turns});

@@ -42,9 +42,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     if git.is_shallow() {
         return Err(GitError::Shallow { path: git.git_dir().to_owned() }.into());
     }
-    let tip = head(git, &branches.rendered)?;
+    let tip = git.head_of(&branches.rendered)?;
     let (revisions, end) = commits(args, git, &branches.rendered, tip)?;
-    let source = head(git, &repository.branch)?;
+    let source = git.head_of(&repository.branch)?;
     if source.is_none() {
         context.output.warn(&format!(
             "branch `{}` is not here; whether sources are on it is not checked",
@@ -62,12 +62,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         context.output.print(&text(&verified, bad, context.output.verbose > 0))?;
     }
     Ok(if bad == 0 { Exit::Fine } else { Exit::No })
-}
-
-/// The head of a branch; in a clone, also of the branch it was cloned from.
-pub(super) fn head(git: &Repository, branch: &str) -> Result<Option<Revision>> {
-    let own = git.branch(branch)?;
-    Ok(own.or_else(|| git.resolve(&format!("refs/remotes/origin/{branch}")).ok()))
 }
 
 /// The commits to verify, newest first, and the newest of them.

@@ -1,8 +1,7 @@
 //! Which source commits are still to be rendered.
 
 use crate::git::{FleetRepository, GitError, Repository};
-use crate::model::{FleetSpec, Limits, Revision, TreeId};
-use crate::parse::parse;
+use crate::model::{Revision, TreeId};
 use crate::plan::guard::Allowance;
 use crate::publish::Rendered;
 
@@ -14,24 +13,6 @@ pub(super) fn whole_head(repository: &FleetRepository) -> Result<Revision, GitEr
     }
     let head = git.branch(&repository.branch)?;
     head.ok_or_else(|| GitError::UnknownRevision { name: repository.branch.clone() })
-}
-
-/// The fleet's settings at `head`, or those before they became unreadable: a broken `titan.yaml` is no
-/// wish for the defaults, which name other branches.
-///
-/// # Errors
-/// [`GitError::Object`].
-pub fn settings_at(git: &Repository, head: Revision) -> Result<FleetSpec, GitError> {
-    let mut next = Some(head);
-    for _ in 0..Limits::default().backlog {
-        let Some(revision) = next else { break };
-        let fleet = parse(Some(revision), &git.settings_file(revision)?).fleet;
-        if fleet.held.all.is_none() {
-            return Ok(fleet.settings.clone());
-        }
-        next = git.commit(revision)?.parents.first().copied();
-    }
-    Ok(FleetSpec::default())
 }
 
 /// What there is to do.

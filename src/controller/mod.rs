@@ -30,7 +30,6 @@ use crate::observe::{Snapshot, Submission};
 use state::State;
 use workers::Workers;
 
-pub use backlog::settings_at;
 pub use goal::record;
 pub use resume::{Resumed, resume};
 pub use verify::{Finding, Kind, Verified, Verifier};

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::backlog::{Backlog, backlog, settings_at, whole_head};
+use super::backlog::{Backlog, backlog, whole_head};
 use super::known::{Check, Known};
 use super::timings::{Stage, Timings};
 use super::workers::Workers;
@@ -22,7 +22,7 @@ use crate::model::{DeploymentRef, Diagnostic, Fleet, FleetSpec, Revision, Unplac
 use crate::observe;
 use crate::parse::parse;
 use crate::plan::Step;
-use crate::publish::{self, Changed, Published, Rendered};
+use crate::publish::{self, Changed, Published, Rendered, settings_at};
 
 /// What one pass found and did.
 #[derive(Debug, Clone)]

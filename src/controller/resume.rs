@@ -1,6 +1,6 @@
 //! A person accepts a config branch that was rewritten.
 
-use super::backlog::{Backlog, backlog, settings_at, whole_head};
+use super::backlog::{Backlog, backlog, whole_head};
 use super::reconcile::TRIES;
 use crate::git::{FleetRepository, GitError, RefUpdate, Signature};
 use crate::model::Revision;
@@ -50,7 +50,7 @@ fn attempt(
 ) -> Result<Resumed, GitError> {
     let git = &repository.repository;
     let head = whole_head(repository)?;
-    let settings = settings_at(git, head)?;
+    let settings = publish::settings_at(git, head)?;
     let branch = settings.branches.rendered;
     let before = git.branch(&branch)?;
     let rendered = publish::read_last(git, before)?;

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::backlog::{Backlog, backlog, settings_at};
+use super::backlog::{Backlog, backlog};
 use super::known::{Deviation, Known};
 use super::timings::Timings;
 use super::workers::Workers;
@@ -227,7 +227,7 @@ impl<'a> Verifier<'a> {
         verified: &mut Verified,
     ) -> Result<Option<Revision>, GitError> {
         let git = self.repository;
-        let most = settings_at(git, source)?.limits.backlog;
+        let most = publish::settings_at(git, source)?.limits.backlog;
         let line = match backlog(git, &known.rendered, source, most)? {
             Backlog::Commits(line) => line,
             Backlog::Rewritten { .. } => vec![source],

@@ -177,6 +177,15 @@ impl Repository {
         Ok(Some(revision(id.detach())))
     }
 
+    /// The head of a branch; in a clone, also of the branch that it was cloned from.
+    ///
+    /// # Errors
+    /// When refs cannot be read.
+    pub fn head_of(&self, branch: &str) -> Result<Option<Revision>, GitError> {
+        let own = self.branch(branch)?;
+        Ok(own.or_else(|| self.resolve(&format!("refs/remotes/origin/{branch}")).ok()))
+    }
+
     /// Any revision that people write: a full or short id, a branch, `main~2`, `HEAD`.
     ///
     /// # Errors

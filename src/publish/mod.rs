@@ -12,12 +12,14 @@
 
 mod edit;
 mod files;
+pub mod forecast;
 mod glance;
 mod hosts;
 mod message;
 mod read;
 mod rendered;
 mod resume;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +32,7 @@ pub use message::{
 pub use read::{is_titans, is_titans_path, read, read_last};
 pub use rendered::{Changed, Rendered};
 pub use resume::{Resume, resume};
+pub use settings::settings_at;
 
 use crate::git::{CommitDraft, CommitInfo, GitError, Objects, Signature, TreeEdit, empty_tree};
 use crate::model::{

@@ -8,25 +8,21 @@
 
 mod markdown;
 mod range;
-mod sides;
 mod story;
 mod text;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
 
 use super::context::Context;
 use super::exit::Exit;
 use super::output::Format;
 use crate::git::{GitError, Repository};
-use crate::model::{API_VERSION, AssignmentRef, Revision};
-use crate::plan::preview::{Preview, RemovalGuard, fresh, preview, removals};
-use range::{Point, Range, range};
-use sides::Sides;
+use crate::model::AssignmentRef;
+use crate::publish::forecast::{Point, Report, report};
+use range::{Range, range};
 
 /// Show what a change does, before it is merged
 ///
@@ -68,31 +64,6 @@ pub(super) struct Args {
     exit_code: bool,
 }
 
-/// All that is told. As JSON, this is what programs get.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    api_version: &'static str,
-    kind: &'static str,
-    base: Point,
-    head: Point,
-    /// The commit of the rendered branch that says what is current.
-    rendered: Option<Revision>,
-    /// Whether anything happens.
-    changes: bool,
-    removals: RemovalGuard,
-    #[serde(flatten)]
-    preview: Preview,
-}
-
-impl Report {
-    /// Whether there is nothing to tell. What was held before is told: it may be why nothing changes.
-    fn is_quiet(&self) -> bool {
-        let Preview { held, diagnostics, .. } = &self.preview;
-        !self.changes && held.is_empty() && diagnostics.is_empty()
-    }
-}
-
 /// # Errors
 /// When a revision does not exist, or Git fails.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
@@ -125,31 +96,6 @@ fn apart(git: &Repository, base: &Point, head: &Point) -> Result<bool, GitError>
         (Some(base), Some(head)) => Ok(!git.is_ancestor(base, head)?),
         _ => Ok(false),
     }
-}
-
-fn report(git: &Repository, base: Point, head: Point) -> Result<Report> {
-    let sides = Sides::read(git, &base, &head)?;
-    let (before, after) = (sides.base.side(), sides.head.side());
-    let failed = Mutex::new(None);
-    let mut preview = preview(before, after, &|pair| sides.old(git, pair, &failed));
-    if let Some(error) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        return Err(error.into());
-    }
-    let known = &sides.base.parsed.diagnostics;
-    let mut diagnostics = fresh(known, sides.head.parsed.diagnostics.clone());
-    diagnostics.append(&mut preview.diagnostics);
-    preview.diagnostics = diagnostics;
-    let removals = removals(before, after, &preview, sides.held, &sides.head.trailers);
-    Ok(Report {
-        api_version: API_VERSION,
-        kind: "Plan",
-        changes: !preview.is_empty(),
-        base,
-        head,
-        rendered: sides.rendered,
-        removals,
-        preview,
-    })
 }
 
 fn show(args: &Args, context: &Context, report: &Report) -> Result<()> {

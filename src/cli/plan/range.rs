@@ -1,43 +1,20 @@
 //! Which two states of the config repository are compared.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::super::context::Context;
 use super::super::exit::Failure;
 use crate::git::{FleetRepository, GitError, Repository};
 use crate::model::Revision;
-
-/// One state: a commit, files in a folder, or nothing yet (before the first commit).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Point {
-    /// As it was asked for.
-    pub(super) name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) revision: Option<Revision>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) folder: Option<PathBuf>,
-}
+use crate::publish::forecast::Point;
 
 /// What is compared with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) base: Point,
     pub(super) head: Point,
-}
-
-impl Point {
-    fn commit(name: &str, revision: Revision) -> Self {
-        Self { name: name.to_owned(), revision: Some(revision), folder: None }
-    }
-
-    /// `main (4f2a9c10)`.
-    pub(super) fn title(&self) -> (String, Option<String>) {
-        (self.name.clone(), self.revision.map(|revision| revision.short()))
-    }
 }
 
 /// Reads what the command line asks for; `folder` is that of `--worktree`, if that is given.

@@ -213,6 +213,13 @@ fn what_there_is_can_be_read() {
     let first =
         api.repository.git.first_parents(api.repository.head("main").expect("a head"), None, 9);
     let first = *first.expect("history").last().expect("a commit");
+    let (status, plan) = api.get(&format!("/api/v1/plan?base={first}&head=main"));
+    assert_eq!((status, &plan["kind"], &plan["changes"]), (200, &json!("Plan"), &json!(true)));
+    for bad in
+        ["base=main", "base=HEAD~1&head=main", "base=--all&head=main", "base=main&head=nothing"]
+    {
+        assert!(matches!(api.get(&format!("/api/v1/plan?{bad}")).0, 400 | 404), "{bad}");
+    }
     let (_, past) = api.get(&format!("/api/v1/hosts?revision={first}"));
     assert_eq!(names(&past), ["tim-pi"]);
 }

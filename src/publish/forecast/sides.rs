@@ -9,11 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
-
-use super::super::verify;
-use super::range::Point;
-use crate::controller::settings_at;
+use super::Point;
 use crate::git::{GitError, Repository, Sources, directory_files};
 use crate::model::{
     AssignmentRef, Assignments, Fleet, Manifests, Pairs, Revision, Schedule, SourceChanges,
@@ -21,7 +17,7 @@ use crate::model::{
 use crate::parse::{self, Parsed, Parser};
 use crate::plan::guard::{self, After, Before};
 use crate::plan::preview::Side;
-use crate::publish::{self, Glance, Rendered, SOURCE_TRAILER, Wanted};
+use crate::publish::{self, Glance, Rendered, SOURCE_TRAILER, Wanted, settings_at};
 use crate::schedule::schedule;
 
 /// One state, read and placed.
@@ -59,7 +55,7 @@ struct Reader {
 
 impl Reader {
     /// The state, which is not placed yet.
-    fn read(&mut self, git: &Repository, point: &Point) -> Result<State> {
+    fn read(&mut self, git: &Repository, point: &Point) -> Result<State, GitError> {
         let changes = match (&point.folder, point.revision) {
             (Some(folder), _) => SourceChanges::All(directory_files(folder, parse::limits)?),
             (None, Some(revision)) => self.sources.changes(git, revision, parse::limits)?,
@@ -78,7 +74,7 @@ impl Reader {
 }
 
 impl Sides {
-    pub(super) fn read(git: &Repository, base: &Point, head: &Point) -> Result<Self> {
+    pub(super) fn read(git: &Repository, base: &Point, head: &Point) -> Result<Self, GitError> {
         let branch_of = |state: &State| state.parsed.fleet.settings.branches.rendered.clone();
         let mut reader = Reader::default();
         let base_state = reader.read(git, base)?;
@@ -186,8 +182,12 @@ fn with_recorded(mut current: Assignments, recorded: &Assignments) -> Assignment
 }
 
 /// The newest commit of the rendered branch whose source is `base` or lies below it on its main line.
-fn rendered_at(git: &Repository, branch: &str, base: Revision) -> Result<Option<Revision>> {
-    let Some(tip) = verify::head(git, branch)? else { return Ok(None) };
+fn rendered_at(
+    git: &Repository,
+    branch: &str,
+    base: Revision,
+) -> Result<Option<Revision>, GitError> {
+    let Some(tip) = git.head_of(branch)? else { return Ok(None) };
     let source = |revision: Revision| -> Result<Option<Revision>, GitError> {
         let commit = git.commit(revision)?;
         Ok(commit.trailer(SOURCE_TRAILER).and_then(|text| text.parse().ok()))
