@@ -110,8 +110,8 @@ async fn read(
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Reply, Refused> {
-    let query = Query::parse(query)?;
     let caller = context.caller(headers).await?;
+    let query = Query::parse(query)?;
     let snapshot = context.snapshot();
     if !snapshot.ready {
         return Err(Refused::Busy);

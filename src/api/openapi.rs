@@ -33,6 +33,13 @@ pub fn document() -> Value {
     })
 }
 
+/// The same for a controller that lets everybody do everything.
+pub(super) fn without_security() -> Value {
+    let mut document = document();
+    document["security"] = json!([]);
+    document
+}
+
 fn paths() -> Value {
     let mut paths = Map::new();
     paths.insert(
@@ -43,7 +50,8 @@ fn paths() -> Value {
                 "operationId": "listChanges",
                 "summary": "The requests that are in history, newest first",
                 "parameters": [
-                    query("continue", "`metadata.continue` of the page before", "string"), limit(),
+                    query("continue", "`metadata.continue` of the page before", "^([0-9a-f]{40})?$"),
+                limit(),
                 ],
                 "responses": responses("List", &[400, 401, 404, 503]),
             },
@@ -135,15 +143,23 @@ fn get_change() -> Value {
 
 fn list(kind: &str) -> Value {
     let mut parameters = vec![
-        query("selector", "Labels, as `kubectl` writes them: `region=eu,ring!=canary`", "string"),
-        query("workspace", "Only what is of this workspace", "string"),
-        query("continue", "`metadata.continue` of the page before", "string"),
-        query("revision", "A past revision: 40 hexadecimal digits", "string"),
+        query(
+            "selector",
+            "Labels, as `kubectl` writes them: `region=eu,ring!=canary`",
+            &selector(),
+        ),
+        query("workspace", "Only what is of this workspace", NAME),
+        query("continue", "`metadata.continue` of the page before", CONTINUE),
+        query("revision", "A past revision: 40 hexadecimal digits", REVISION),
     ];
     parameters.push(limit());
     if kind == "assignments" {
-        parameters.push(query("host", "Only those on this host", "string"));
-        parameters.push(query("deployment", "Only those of `workspace/workload/name`", "string"));
+        parameters.push(query("host", "Only those on this host", NAME));
+        parameters.push(query(
+            "deployment",
+            "Only those of `workspace/workload/name`",
+            &deployment(),
+        ));
     }
     json!({
         "operationId": format!("list{}", capital(kind)),
@@ -173,6 +189,27 @@ fn one(kind: &str, parts: &[&str]) -> Value {
     })
 }
 
+/// Names of labels and their values, as Kubernetes allows them.
+const LABEL: &str = "[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?";
+const CONTINUE: &str = "^[!-~]{0,300}$";
+const REVISION: &str = "^[0-9a-f]{40}$";
+const BRANCH: &str = "^[A-Za-z0-9][A-Za-z0-9/_-]{0,100}$";
+
+/// The pattern of label selectors.
+fn selector() -> String {
+    let part = "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?";
+    let key = format!("({part}(\\.{part}){{0,5}}/)?{LABEL}");
+    let term =
+        format!("(!?{key}|{key}(=|==|!=)({LABEL})?|{key} (in|notin) \\(({LABEL})(,{LABEL})*\\))");
+    format!("^({term}(,{term})*)?$")
+}
+
+/// The pattern of a deployment's full name.
+fn deployment() -> String {
+    let name = NAME.trim_start_matches('^').trim_end_matches('$');
+    format!("^{name}/{name}/{name}$")
+}
+
 const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
 fn parameter(name: &str, pattern: &str) -> Value {
@@ -182,8 +219,9 @@ fn parameter(name: &str, pattern: &str) -> Value {
     })
 }
 
-fn query(name: &str, description: &str, form: &str) -> Value {
-    json!({"name": name, "in": "query", "description": description, "schema": {"type": form}})
+fn query(name: &str, description: &str, pattern: &str) -> Value {
+    let schema = json!({"type": "string", "pattern": pattern});
+    json!({"name": name, "in": "query", "description": description, "schema": schema})
 }
 
 fn capital(word: &str) -> String {

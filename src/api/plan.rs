@@ -34,8 +34,8 @@ pub(super) fn routes(
 }
 
 async fn plan(context: &Arc<Context>, headers: &HeaderMap, query: &str) -> Result<Reply, Refused> {
-    let [base, head] = names(query)?;
     let caller = context.caller(headers).await?;
+    let [base, head] = names(query)?;
     if !caller.may_read_all(&context.snapshot().fleet) {
         return Err(Refused::NotFound);
     }

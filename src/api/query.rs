@@ -57,7 +57,12 @@ impl Query {
             "host" => self.host = Some(read(key, value)?),
             "deployment" => self.deployment = Some(read(key, value)?),
             "revision" => self.revision = Some(read(key, value)?),
-            "continue" => self.after = Some(value.to_owned()),
+            "continue" => {
+                if value.len() > 300 || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return Err(bad(key, "is not from the page before"));
+                }
+                self.after = Some(value.to_owned()).filter(|value| !value.is_empty());
+            }
             "limit" => {
                 let limit: usize = read(key, value)?;
                 if limit == 0 || limit > MOST {

@@ -51,9 +51,13 @@ pub struct ObjectChange {
     /// What is done to it
     pub op: Op,
     /// `Fleet`, `Host`, `Workspace`, `Template`, `Target`, `Workload` or `Deployment`
+    #[schemars(regex(pattern = r"^(Fleet|Host|Workspace|Template|Target|Workload|Deployment)$"))]
     pub kind: String,
     /// The full name: `tim-pi`, `iot/sensor`, `iot/sensor/prod`; none for the fleet's settings
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(regex(
+        pattern = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(/[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,2})?$"
+    ))]
     pub name: String,
     /// `create` and `update`: the object; `apiVersion`, `kind` and `metadata.name` may be left out
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,10 +21,10 @@ pub(super) async fn list(
     headers: &HeaderMap,
     query: &str,
 ) -> Result<Reply, Refused> {
+    let caller = context.caller(headers).await?;
     let query = Query::parse(query)?;
     let after = query.after.as_deref().map(str::parse::<Revision>).transpose();
     let after = after.map_err(|_| Refused::BadRequest("`continue` is no commit".into()))?;
-    let caller = context.caller(headers).await?;
     if !caller.may_read_all(&context.snapshot().fleet) {
         return Err(Refused::NotFound);
     }
