@@ -77,8 +77,8 @@ fn paths() -> Value {
             "operationId": "getPlan",
             "summary": "What `head` does where `base` is now, as `titan plan --output json`",
             "parameters": [
-                required(query("base", "A branch, or a commit's id", "string")),
-                required(query("head", "The same", "string")),
+                required(query("base", "A branch, or a commit's id", BRANCH)),
+                required(query("head", "The same", BRANCH)),
             ],
             "responses": responses("Object", &[400, 401, 404, 503]),
         }}),

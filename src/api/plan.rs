@@ -10,9 +10,12 @@ use warp::{Filter, Rejection};
 use super::error::{Refused, Reply, json_reply};
 use super::query::decode;
 use super::{Context, error};
-use crate::git::{GitError, Repository};
+use crate::git::{GitError, Repository, valid_branch_name};
 use crate::model::Revision;
 use crate::publish::forecast::{Point, report};
+
+/// Longest name of a branch, in bytes: file systems allow no much longer ones.
+const LONGEST: usize = 200;
 
 /// Plans at one time: each takes as long as `titan plan`, and its memory.
 static PLANS: Semaphore = Semaphore::const_new(1);
@@ -72,7 +75,7 @@ fn names(query: &str) -> Result<[String; 2], Refused> {
 fn point(git: &Repository, name: String) -> Result<Point, GitError> {
     let revision = match name.parse::<Revision>() {
         Ok(revision) => git.commit(revision).ok().map(|commit| commit.id),
-        Err(_) if crate::git::valid_branch_name(&name) => git.branch(&name)?,
+        Err(_) if name.len() <= LONGEST && valid_branch_name(&name) => git.branch(&name)?,
         Err(_) => None,
     };
     match revision {
