@@ -34,6 +34,7 @@ use tokio::sync::{mpsc, watch};
 use warp::Filter;
 use warp::http::Response;
 
+use crate::change::Judge;
 use crate::git::FleetRepository;
 use crate::observe::{Snapshot, Submission};
 use caller::Caller;
@@ -48,6 +49,8 @@ pub struct Needs {
     /// Tells the controller's loop that a branch may have moved.
     pub wake: mpsc::Sender<()>,
     pub repository: FleetRepository,
+    /// Who renders what a change touches, before it is committed.
+    pub judge: Judge,
     /// Everybody may do everything: for one's own machine.
     pub development: bool,
 }
@@ -62,7 +65,11 @@ struct Context {
 
 impl Context {
     fn new(needs: Needs) -> Self {
-        let changes = changes::Queue::start(needs.repository.clone(), needs.wake.clone());
+        let changes = changes::Queue::start(
+            needs.repository.clone(),
+            needs.judge.clone(),
+            needs.wake.clone(),
+        );
         Self { needs, rates: rate::Rates::default(), changes }
     }
 

@@ -81,6 +81,7 @@ impl Api {
             submissions,
             wake: mpsc::channel(1).0,
             repository: repository(folder.path()),
+            judge: crate::change::Judge::here(),
             development: false,
         };
         let server = tokio::spawn(super::serve(listener, needs, shutdown));

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use super::check;
+use super::check::{self, Judge};
 use super::commit::{ChangeError, Edit, Options, Place, TRIES, apply, is_lost, message, pause};
 use super::requests::{DIGEST_TRAILER, ID_TRAILER, Requests};
 use crate::git::{
@@ -49,6 +49,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Desk {
     fleet: FleetRepository,
+    judge: Judge,
     reader: Reader,
 }
 
@@ -78,8 +79,8 @@ enum Check {
 
 impl Desk {
     #[must_use]
-    pub fn new(fleet: FleetRepository) -> Self {
-        Self { fleet, reader: Reader::default() }
+    pub fn new(fleet: FleetRepository, judge: Judge) -> Self {
+        Self { fleet, judge, reader: Reader::default() }
     }
 
     /// Commits all requests that can be committed; what becomes of each, in their order. `known` is brought
@@ -116,7 +117,7 @@ impl Desk {
         requests: &[Request],
         known: &mut Requests,
     ) -> Result<Vec<Outcome>, GitError> {
-        let fleet = self.fleet.clone();
+        let (fleet, judge) = (self.fleet.clone(), self.judge.clone());
         let git = &fleet.repository;
         let checked_out =
             git.worktree().is_some() && git.head_branch()?.as_ref() == Some(&fleet.branch);
@@ -127,7 +128,7 @@ impl Desk {
         }
         let before = self.reader.read(git, head)?;
         let objects = git.begin();
-        let draft = Draft::new(objects.repository(), &before, head);
+        let draft = Draft::new(objects.repository(), &judge, (&before, head));
         let draft = self.draft(draft, requests, known)?;
         let changed = match checked_out {
             true => draft.changed_paths()?,
@@ -169,7 +170,7 @@ impl Desk {
             let mut draft = empty.clone_empty();
             draft.run(&mut self.reader, requests, known, Check::Later)?;
             let after = self.reader.read(draft.git, draft.tip)?;
-            if check::new_errors(draft.before, &after).is_empty() {
+            if check::new_errors(draft.before, &after, &self.judge)?.is_empty() {
                 return Ok(draft);
             }
         }
@@ -184,6 +185,7 @@ impl Desk {
 struct Draft<'a> {
     /// Where objects are written.
     git: &'a Repository,
+    judge: &'a Judge,
     /// What is at the head.
     before: &'a Parsed,
     head: Option<Revision>,
@@ -196,13 +198,17 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(git: &'a Repository, before: &'a Parsed, head: Option<Revision>) -> Self {
+    fn new(
+        git: &'a Repository,
+        judge: &'a Judge,
+        (before, head): (&'a Parsed, Option<Revision>),
+    ) -> Self {
         let (outcomes, aside, here) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { git, before, head, tip: head, tree: None, outcomes, aside, here }
+        Self { git, judge, before, head, tip: head, tree: None, outcomes, aside, here }
     }
 
     fn clone_empty(&self) -> Self {
-        Self::new(self.git, self.before, self.head)
+        Self::new(self.git, self.judge, (self.before, self.head))
     }
 
     fn run(
@@ -260,7 +266,7 @@ impl<'a> Draft<'a> {
         };
         if check == Check::Each {
             let after = reader.read(self.git, Some(tip))?;
-            let diagnostics = check::new_errors(fine, &after);
+            let diagnostics = check::new_errors(fine, &after, self.judge)?;
             if !diagnostics.is_empty() {
                 reader.read(self.git, self.tip)?;
                 return Ok(Outcome::Refused(ChangeError::Invalid { diagnostics }));

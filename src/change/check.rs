@@ -1,13 +1,17 @@
 //! What is wrong with a config branch, rendering included, and what a change makes worse.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
+use crate::git::GitError;
 use crate::model::{
-    Assignments, Deployment, DeploymentRef, Diagnostic, Fleet, Name, Revision, SourceFile,
+    Assignments, Deployment, DeploymentRef, Diagnostic, Fleet, Name, Pairs, Revision, SourceFile,
     Template, TemplateRef,
 };
 use crate::parse::{Parsed, parse};
-use crate::plan::{check_unused, evaluate, evaluate_part};
+use crate::plan::{check_unused, evaluate, problems};
+use crate::schedule::schedule;
 
 /// Most assignments that are rendered to judge one change; a larger change is judged by this sample.
 const SAMPLE: usize = 2000;
@@ -25,17 +29,50 @@ pub fn check(revision: Option<Revision>, files: &[SourceFile]) -> Parsed {
     parsed
 }
 
+/// Who renders what a change touches, to see whether it can be rendered: here, or where a template of
+/// somebody else's can do no harm. Gives what is wrong.
+#[derive(Clone)]
+pub struct Judge(Arc<Try>);
+
+type Try = dyn Fn(&Fleet, &Pairs) -> Result<Vec<Diagnostic>, GitError> + Send + Sync;
+
+impl Judge {
+    pub fn new(
+        render: impl Fn(&Fleet, &Pairs) -> Result<Vec<Diagnostic>, GitError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(render))
+    }
+
+    /// Renders in this process: for who renders their own templates.
+    #[must_use]
+    pub fn here() -> Self {
+        Self::new(|fleet, pairs| Ok(problems(fleet, pairs)))
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
 /// The errors that `after` has and `before` has not. What was wrong before and is not made worse
 /// stands in nobody's way.
-#[must_use]
-pub fn new_errors(before: &Parsed, after: &Parsed) -> Vec<Diagnostic> {
+///
+/// # Errors
+/// When nothing can be rendered.
+pub fn new_errors(
+    before: &Parsed,
+    after: &Parsed,
+    judge: &Judge,
+) -> Result<Vec<Diagnostic>, GitError> {
     let dirty = Dirty::between(&before.fleet, &after.fleet);
-    let rendered = |fleet: &Fleet| dirty.problems(fleet);
+    let rendered = |fleet: &Fleet| dirty.problems(fleet, judge);
     let mut old = before.diagnostics.clone();
     let mut errors = after.diagnostics.clone();
-    let worse = rendered(&after.fleet);
+    let worse = rendered(&after.fleet)?;
     if !worse.is_empty() {
-        old.extend(rendered(&before.fleet));
+        old.extend(rendered(&before.fleet)?);
         errors.extend(worse);
     }
     // Lines move and places are many, so a problem is known by what it says about which file.
@@ -50,7 +87,7 @@ pub fn new_errors(before: &Parsed, after: &Parsed) -> Vec<Diagnostic> {
         }
         _ => found.is_error(),
     });
-    errors
+    Ok(errors)
 }
 
 fn key(diagnostic: &Diagnostic) -> (String, String, Option<String>) {
@@ -91,17 +128,16 @@ impl Dirty {
     }
 
     /// What rendering finds in `fleet` wherever the change reaches.
-    fn problems(&self, fleet: &Fleet) -> Vec<Diagnostic> {
-        let mut left = SAMPLE;
-        let evaluation = evaluate_part(fleet, &Assignments::default(), |deployment, host| {
-            let chosen = left > 0 && self.contains(deployment, host);
-            left -= usize::from(chosen);
-            chosen
-        });
+    fn problems(&self, fleet: &Fleet, judge: &Judge) -> Result<Vec<Diagnostic>, GitError> {
+        let schedule = schedule(fleet, &Assignments::default());
+        let mut pairs = Pairs::default();
+        let all = schedule.assignments.iter();
+        let chosen = all.filter(|(deployment, host)| self.contains(deployment, host)).take(SAMPLE);
+        chosen.for_each(|(deployment, host)| pairs.insert(deployment, host));
         let touched = |template: &Template| self.templates.contains(&template.id);
-        let mut found = evaluation.diagnostics;
-        found.extend(check_unused(fleet, &evaluation.schedule, touched));
-        found
+        let mut found = (judge.0)(fleet, &pairs)?;
+        found.extend(check_unused(fleet, &schedule, touched));
+        Ok(found)
     }
 
     fn contains(&self, deployment: &DeploymentRef, host: &Name) -> bool {

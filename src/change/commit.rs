@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::check::{self, Judge};
 use super::edit::{self, EditError, FieldEdit};
-use super::{check, object};
+use super::object;
 use crate::git::{
     CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Signature, TreeEdit,
 };
@@ -204,7 +205,7 @@ fn validate(
     let files = |revision| repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let (before, after) = (parse::parse(None, &before), parse::parse(None, &files(after)?));
-    let diagnostics = check::new_errors(&before, &after);
+    let diagnostics = check::new_errors(&before, &after, &Judge::here())?;
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }
 }
 

@@ -19,6 +19,7 @@ mod requests;
 pub mod wish;
 
 pub use batch::{Desk, Outcome, Request};
+pub use check::Judge;
 pub use commit::{ChangeError, Edit, Mode, Options, Proposed, propose};
 pub use object::Scaffold;
 pub use requests::{ID_TRAILER, Known, Requests, new_id};

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::context::{Context, workers};
 use super::exit::{Exit, Failure};
 use super::service;
+use crate::change::Judge;
 use crate::model::TimeSpan;
 use crate::observe::Snapshot;
 use crate::{api, controller};
@@ -96,7 +97,9 @@ async fn serve(
     let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (stop, stopped) = watch::channel(false);
     let repository = config.repository.clone();
-    let needs = api::Needs { snapshot, submissions: submit, wake, repository, development };
+    let workers = Arc::clone(&config.workers);
+    let judge = Judge::new(move |fleet, pairs| workers.problems(fleet, pairs));
+    let needs = api::Needs { snapshot, submissions: submit, wake, repository, judge, development };
     let door = listen.map(|address| tokio::spawn(open_door(address, needs, stopped.clone())));
     let shutdown = async {
         service::stop_signal().await;

@@ -25,7 +25,7 @@ pub use changes::Changes;
 pub use guard::HeldRemovals;
 
 use crate::model::{
-    AssignmentRef, Assignments, DeploymentRef, Diagnostic, Fleet, Manifests, Name, RepoPath,
+    AssignmentRef, Assignments, DeploymentRef, Diagnostic, Fleet, Manifests, Name, Pairs, RepoPath,
     Schedule, Template,
 };
 use crate::render::{Renderer, check_template};
@@ -83,6 +83,20 @@ pub fn evaluate_part(
         }
     }
     evaluation
+}
+
+/// What is wrong with some pairs of a fleet, found by rendering them here; each once.
+#[must_use]
+pub fn problems(fleet: &Fleet, pairs: &Pairs) -> Vec<Diagnostic> {
+    let mut renderer = Renderer::new(fleet);
+    let (mut known, mut found) = (BTreeSet::new(), Vec::new());
+    for (deployment, host) in pairs.iter() {
+        let (deployment, host) = (&fleet.deployments[deployment], &fleet.hosts[host]);
+        if let Err(error) = renderer.render(deployment, host) {
+            found.extend(error.0.into_iter().filter(|one| known.insert(one.to_string())));
+        }
+    }
+    found
 }
 
 /// What is wrong with the `chosen` templates that nothing is rendered from: rendering would not tell.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::book::Book;
 use super::{Change, State};
-use crate::change::{Desk, Outcome, Request, Requests};
+use crate::change::{Desk, Judge, Outcome, Request, Requests};
 use crate::git::FleetRepository;
 
 /// Requests that wait; `limits.queue`'s default, as the fleet is not read yet.
@@ -25,11 +25,15 @@ pub(in crate::api) struct Queue {
 
 impl Queue {
     /// Starts the thread, which ends with the queue. `wake` tells the controller of commits.
-    pub(in crate::api) fn start(fleet: FleetRepository, wake: mpsc::Sender<()>) -> Self {
+    pub(in crate::api) fn start(
+        fleet: FleetRepository,
+        judge: Judge,
+        wake: mpsc::Sender<()>,
+    ) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let (book, requests) = (Arc::<Book>::default(), Arc::<Mutex<Requests>>::default());
         let (own, known) = (Arc::clone(&book), Arc::clone(&requests));
-        let work = move || serve(&mut Desk::new(fleet), receiver, &own, &known, &wake);
+        let work = move || serve(&mut Desk::new(fleet, judge), receiver, &own, &known, &wake);
         std::thread::Builder::new()
             .name("titan-changes".into())
             .spawn(work)

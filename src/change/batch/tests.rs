@@ -54,7 +54,7 @@ impl World {
     }
 
     fn desk(&self) -> (Desk, Requests) {
-        (Desk::new(self.fleet.clone()), Requests::default())
+        (Desk::new(self.fleet.clone(), Judge::here()), Requests::default())
     }
 }
 

@@ -32,7 +32,7 @@ mod share;
 mod verdict;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -135,6 +135,16 @@ impl Workers {
     pub fn probe(&self) -> io::Result<Option<(Confinement, Probe)>> {
         let memory = Limits::default().render_memory;
         self.pool.as_ref().map(|pool| pool.probe(memory)).transpose()
+    }
+
+    /// What is wrong with `pairs`, each problem once: for a change that is not committed yet.
+    ///
+    /// # Errors
+    /// As [`Workers::render`].
+    pub fn problems(&self, fleet: &Fleet, pairs: &Pairs) -> Result<Vec<Diagnostic>, GitError> {
+        let mut known = BTreeSet::new();
+        let all = self.render(fleet, pairs, None)?.failed.into_values().flatten();
+        Ok(all.filter(|problem| known.insert(problem.to_string())).collect())
     }
 
     /// Renders `pairs`, all of which are of `fleet`. Files and trees go `onto` a branch; without one only

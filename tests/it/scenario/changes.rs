@@ -224,6 +224,34 @@ fn what_there_is_can_be_read() {
     assert_eq!(names(&past), ["tim-pi"]);
 }
 
+/// What callers write is rendered where it can do no harm, before it is committed.
+#[test]
+fn a_hostile_template_costs_its_sender_an_error() {
+    let api = Api::start(fleet());
+    let doubling = "{% set x = \"abcdefgh\" %}{% for i in range(end=60) %}{% set_global x = x ~ x %}{% endfor %}{{ x }}";
+    for (name, text) in [
+        (
+            "endless",
+            "{% for a in range(end=99999) %}{% for b in range(end=99999) %}{% endfor %}{% endfor %}",
+        ),
+        ("doubling", doubling),
+    ] {
+        let (status, change) = api.post(
+            name,
+            &json!([
+                {"op": "create", "kind": "Template", "name": name, "object": {},
+                 "files": {"a.txt.tera": text}},
+                {"op": "create", "kind": "Deployment", "name": format!("default/web/{name}"),
+                 "object": {"spec": {"template": name, "target": "all"}}},
+            ]),
+        );
+        assert_eq!((status, change["state"].as_str()), (422, Some("Rejected")), "{change}");
+        let code = change["diagnostics"][0]["code"].as_str().expect("a code");
+        assert!(["render/timeout", "render/memory", "render/size"].contains(&code), "{change}");
+    }
+    assert_eq!(api.get("/api/v1/hosts").0, 200, "it lives");
+}
+
 /// Without the flag nobody may do anything; and it goes with one's own machine alone.
 #[test]
 fn nobody_is_let_in_unless_somebody_said_so() {
