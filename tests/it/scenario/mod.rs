@@ -11,4 +11,5 @@ mod kill;
 mod objects;
 mod plan;
 mod remote;
+mod server;
 pub(crate) mod support;
