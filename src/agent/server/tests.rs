@@ -38,8 +38,7 @@ struct World {
     dest: TempDir,
 }
 
-async fn answer(answers: Answers) -> Reply<String> {
-    let next = answers.lock().expect("no panic").pop_front();
+async fn answer(next: Option<(u16, String)>) -> Reply<String> {
     let Some((status, body)) = next else { return std::future::pending().await };
     let reply = Reply::builder().status(status).header("retry-after", "0");
     reply.header("titan-rendered", "ab".repeat(20)).body(body).expect("a reply")
@@ -61,9 +60,11 @@ impl World {
                 let tag =
                     headers.get("if-none-match").map(|tag| tag.to_str().expect("text").into());
                 assert_eq!(headers["authorization"], "Bearer s3cret");
+                // Before it is told that somebody asked: what is said after that is for the next one.
+                let next = queue.lock().expect("no panic").pop_front();
                 // A test that has ended looks no more.
                 let _ = sender.send(Asked { path: path.as_str().into(), query, tag });
-                answer(Arc::clone(&queue))
+                answer(next)
             });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
