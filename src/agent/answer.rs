@@ -186,7 +186,8 @@ mod tests {
         check(&|answer| answer.deployments.clear(), tree.clone());
         check(&|answer| drop(answer.deployments.pop()), tree.clone());
         check(&|answer| answer.deployments[0].tree = b.tree, tree.clone());
-        check(&|answer| drop(answer.nested.insert(name("x"), a.tree)), tree.clone());
+        let more = |answer: &mut HostDeployments| answer.nested.extend([(name("x"), a.tree)]);
+        check(&more, tree.clone());
         let lacking = |answer: &mut HostDeployments| {
             answer.full = false;
             answer.removed.push(a.deployment.clone());

@@ -200,7 +200,8 @@ fn source(
         Origin::Server(server) => {
             let last = delivery.inventory().desired.as_ref();
             let token = config.token.clone();
-            Ok(Source::Server(Follower::start(server, host, token, last, state.clone(), wake)?))
+            let follower = Follower::start(server, host, token, last, state.clone(), wake)?;
+            Ok(Source::Server(Box::new(follower)))
         }
     }
 }

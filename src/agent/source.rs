@@ -10,7 +10,7 @@ use crate::model::{Manifests, TreeId};
 #[derive(Debug)]
 pub(super) enum Source {
     Git(Git),
-    Server(Follower),
+    Server(Box<Follower>),
 }
 
 /// Reads Git on a thread where waiting does no harm.

@@ -24,11 +24,13 @@ use super::hosts::authenticate;
 use crate::model::{DeploymentRef, Name, Revision, TreeId};
 use crate::observe::Snapshot;
 use answer::Wanted;
+pub(super) use document::{paths, schemas};
 pub(super) use known::Known;
 use known::View;
 pub(super) use waits::Waits;
 
 mod answer;
+mod document;
 mod known;
 mod waits;
 
