@@ -1,10 +1,10 @@
-//! Talking to one controller.
+//! Talking to one controller: its address, the token, and reports.
 
 use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 
 use crate::deliver::clean;
 use crate::model::{HostReport, Name, ReportAnswer};
@@ -87,11 +87,24 @@ impl ControllerUrl {
         Ok(Self(url))
     }
 
-    fn reports(&self, host: &Name) -> Url {
+    /// What lies below the host's own address: `reports`, `deployments`.
+    pub(super) fn of_host(&self, host: &Name, what: &str) -> Url {
         let mut url = self.0.clone();
         let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/api/v1/hosts/{host}/reports"));
+        url.set_path(&format!("{base}/api/v1/hosts/{host}/{what}"));
         url
+    }
+
+    /// A client for this address. It follows nobody elsewhere, and takes no proxy to this machine.
+    pub(super) fn client(&self) -> Result<Client, ControllerError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("titan-agent/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT);
+        if is_loopback(&self.0) {
+            builder = builder.no_proxy();
+        }
+        builder.build().map_err(|error| ControllerError::Client(error.to_string()))
     }
 }
 
@@ -141,36 +154,42 @@ impl ReportClient {
         host: &Name,
         token: Option<Token>,
     ) -> Result<Self, ControllerError> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("titan-agent/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(TOTAL);
-        if is_loopback(&controller.0) {
-            builder = builder.no_proxy();
-        }
-        let failed = |error: reqwest::Error| ControllerError::Client(error.to_string());
-        Ok(Self { http: builder.build().map_err(failed)?, url: controller.reports(host), token })
+        Ok(Self { http: controller.client()?, url: controller.of_host(host, "reports"), token })
     }
 
     pub(super) async fn send(&self, report: &HostReport) -> Outcome {
-        let mut request = self.http.post(self.url.clone()).json(report);
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, token.0.clone());
-        }
-        match request.send().await {
+        let request = self.http.post(self.url.clone()).timeout(TOTAL).json(report);
+        match authorized(request, self.token.as_ref()).send().await {
             Ok(response) => judge(response).await,
             Err(error) => Outcome::Later { problem: chain(&error.without_url()), wait: None },
         }
     }
 }
 
+/// The request with the host's token.
+pub(super) fn authorized(request: RequestBuilder, token: Option<&Token>) -> RequestBuilder {
+    match token {
+        Some(token) => request.header(AUTHORIZATION, token.0.clone()),
+        None => request,
+    }
+}
+
+/// How long the controller asks to be left alone.
+pub(super) fn asked_wait(response: &Response) -> Option<Duration> {
+    let wait = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(wait.trim().parse().ok()?).min(WAIT))
+}
+
+/// What a refusal says, after its status.
+pub(super) fn problem(status: StatusCode, said: &serde_json::Value) -> String {
+    let error = said["error"].as_str().map(clean).unwrap_or_default();
+    if error.is_empty() { format!("{status}") } else { format!("{status}: {error}") }
+}
+
 async fn judge(response: Response) -> Outcome {
     let status = response.status();
-    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let wait = wait.and_then(|text| text.trim().parse().ok());
-    let wait = wait.map(|seconds| Duration::from_secs(seconds).min(WAIT));
-    let body = match body(response).await {
+    let wait = asked_wait(&response);
+    let body = match body(response, ANSWER).await {
         Ok(body) => body,
         Err(problem) => return Outcome::Later { problem, wait },
     };
@@ -181,8 +200,7 @@ async fn judge(response: Response) -> Outcome {
         };
     }
     let said = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
-    let error = said["error"].as_str().map(clean).unwrap_or_default();
-    let problem = if error.is_empty() { format!("{status}") } else { format!("{status}: {error}") };
+    let problem = problem(status, &said);
     match (status, said["seen"].as_u64()) {
         (StatusCode::CONFLICT, Some(seen)) => Outcome::OldSequence { seen },
         // A revision that this controller has not read yet, though another one has written it.
@@ -194,11 +212,12 @@ async fn judge(response: Response) -> Outcome {
     }
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, String> {
+/// The body, if it has at most `most` bytes.
+pub(super) async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| chain(&error.without_url()))? {
         body.extend_from_slice(&chunk);
-        if body.len() > ANSWER {
+        if body.len() > most {
             return Err("the answer is too long".into());
         }
     }
@@ -206,7 +225,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, String> {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -224,8 +243,8 @@ mod tests {
     fn tokens_travel_encrypted_or_not_at_all() {
         let check = |url: &str, clear_text, expected: Result<&str, ControllerError>| {
             let name = "tim-pi".parse().expect("a name");
-            let found =
-                ControllerUrl::new(url, clear_text).map(|url| url.reports(&name).to_string());
+            let found = ControllerUrl::new(url, clear_text)
+                .map(|url| url.of_host(&name, "reports").to_string());
             assert_eq!(found, expected.map(str::to_owned), "{url}");
         };
         let path = "api/v1/hosts/tim-pi/reports";

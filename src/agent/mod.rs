@@ -2,19 +2,25 @@
 //!
 //! ```text
 //!  refs moved ─┐
-//!  interval ───┼─▶ pass: Pull ─▶ plan ─▶ Delivery ─▶ hook ─▶ View ─┬─▶ Reporter ─▶ controller
-//!  retry due ──┘                                                   └─▶ Reporter ─▶ controller
+//!  server said ┤
+//!  interval ───┼─▶ pass: Source ─▶ plan ─▶ Delivery ─▶ hook ─▶ View ─┬─▶ Reporter ─▶ controller
+//!  retry due ──┘          │                                          └─▶ Reporter ─▶ controller
+//!                         ├─ Git: Pull ─── the rendered branch, in place or through a clone
+//!                         └─ Server: Follower ─── a controller's host endpoint
 //! ```
 //!
 //! One loop owns all state and makes one pass after the other; the reporters only look at the newest
-//! view. While Git is away, the host is held at the last desired state from the copies in the
-//! state directory; while the controller is away, the difference to what it knows waits for it.
+//! view. While Git or the server is away, the host is held at the last desired state from the copies in
+//! the state directory; while the controller is away, the difference to what it knows waits for it.
 
+mod answer;
 mod client;
 mod outbox;
 mod pass;
 mod pull;
 mod reporter;
+mod server;
+mod source;
 mod state;
 mod view;
 mod work;
@@ -39,8 +45,10 @@ use crate::git::Location;
 use crate::model::{Name, Timestamp};
 use client::ReportClient;
 use pass::{Agent, Scope};
-use pull::Pull;
+use pull::Place;
 use reporter::Reporter;
+use server::Follower;
+use source::Source;
 use state::State;
 
 /// Time for the last reports when the agent ends.
@@ -52,8 +60,7 @@ const ONCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct Config {
     pub host: Name,
-    pub fleet: Location,
-    pub rendered_branch: String,
+    pub origin: Origin,
     /// The folder that the runtime `directory` fills.
     pub dest: PathBuf,
     pub hook: Option<Hook>,
@@ -64,6 +71,15 @@ pub struct Config {
     /// Longest time between two reports.
     pub heartbeat: Duration,
     pub mode: Mode,
+}
+
+/// Where it is said what the host is to run.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// The rendered branch of the fleet's repository.
+    Git { fleet: Location, branch: String },
+    /// A controller, which reads that branch for its hosts.
+    Server(ControllerUrl),
 }
 
 /// How long an agent runs.
@@ -108,10 +124,9 @@ pub async fn run(
     let reporters = report(&config, &state, &views)?;
 
     let mode = config.mode;
-    let mut pull = config.pull();
     let wake = Arc::new(Notify::new());
-    pull.wake = Arc::clone(&wake);
-    let mut agent = Agent::new(config, delivery, state, pull, views);
+    let source = source(&config, &delivery, &state, &wake)?;
+    let mut agent = Agent::new(config, delivery, state, source, views);
     tokio::pin!(shutdown);
     match mode {
         Mode::Once => tokio::select! {
@@ -168,15 +183,26 @@ async fn keep_on<R: crate::deliver::Runtime>(agent: &mut Agent<R>, wake: &Notify
     }
 }
 
-impl Config {
-    fn pull(&self) -> Pull {
-        Pull::new(
-            self.host.clone(),
-            self.fleet.clone(),
-            self.rendered_branch.clone(),
-            self.dest.join(".titan").join("clone"),
-            Arc::new(Notify::new()),
-        )
+/// Where the agent gets the desired state from; `wake` is told when there may be another one.
+fn source(
+    config: &Config,
+    delivery: &Delivery<Directory>,
+    state: &State,
+    wake: &Arc<Notify>,
+) -> Result<Source, ControllerError> {
+    let (host, wake) = (config.host.clone(), Arc::clone(wake));
+    match &config.origin {
+        Origin::Git { fleet, branch } => {
+            let (location, branch) = (fleet.clone(), branch.clone());
+            let cache = config.dest.join(".titan").join("clone");
+            Ok(Source::git(Place { host, location, branch, cache, wake }))
+        }
+        Origin::Server(server) => {
+            let last = delivery.inventory().desired.as_ref();
+            let token = config.token.clone();
+            let follower = Follower::start(server, host, token, last, state.clone(), wake)?;
+            Ok(Source::Server(Box::new(follower)))
+        }
     }
 }
 

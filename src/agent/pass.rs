@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::pull::{Pull, PullError, Refused, Seen};
+use super::pull::{PullError, Seen};
+use super::source::Source;
 use super::state::State;
 use super::view::{self, Failure, Memory, View};
 use super::work::{Done, work};
 use super::{Config, Summary, aside, now, random};
 use crate::deliver::{Backoff, Cause, Change, DeliverError, Delivery, Desired, Runtime, clean};
 use crate::model::{DeploymentRef, Phase, Revision, TreeId};
+use crate::publish::Refused;
 
 /// A pass that takes longer says that it is under way.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -27,8 +29,7 @@ pub(super) struct Agent<R> {
     pub(super) delivery: Delivery<R>,
     pub(super) state: State,
     pub(super) views: watch::Sender<Option<Arc<View>>>,
-    /// `None` while a task reads with it.
-    pull: Option<Pull>,
+    source: Source,
     memory: Memory,
     /// The desired state that was accepted last.
     desired: Option<Desired>,
@@ -67,7 +68,7 @@ impl<R: Runtime> Agent<R> {
         config: Config,
         delivery: Delivery<R>,
         state: State,
-        pull: Pull,
+        source: Source,
         views: watch::Sender<Option<Arc<View>>>,
     ) -> Self {
         Self {
@@ -77,7 +78,7 @@ impl<R: Runtime> Agent<R> {
             delivery,
             state,
             views,
-            pull: Some(pull),
+            source,
             memory: Memory::default(),
             retries: BTreeMap::new(),
             hook_backoff: backoff(),
@@ -130,29 +131,11 @@ impl<R: Runtime> Agent<R> {
 
     async fn look(&mut self) -> Result<Arc<Seen>, PullError> {
         let lowest = self.state.generation();
-        let seen = self.with_pull(move |pull| pull.look(lowest)).await?;
+        let seen = self.source.look(lowest).await?;
         if let Err(error) = aside(|| self.state.saw_generation(seen.generation)) {
             tracing::warn!(%error, "cannot remember the generation");
         }
         Ok(seen)
-    }
-
-    /// Git is read on a thread where waiting does no harm.
-    async fn with_pull<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Pull) -> Result<T, PullError> + Send + 'static,
-    ) -> Result<T, PullError> {
-        let mut pull = match self.pull.take() {
-            Some(pull) => pull,
-            None => self.config.pull(),
-        };
-        let task = tokio::task::spawn_blocking(move || {
-            let result = work(&mut pull);
-            (pull, result)
-        });
-        let (pull, result) = task.await.map_err(|_| PullError::Interrupted)?;
-        self.pull = Some(pull);
-        result
     }
 
     /// The changes that can be made now, with copies of all manifests that they need. Where the
@@ -193,7 +176,7 @@ impl<R: Runtime> Agent<R> {
             if aside(|| self.delivery.has(tree)).map_err(|error| error.to_string())? {
                 continue;
             }
-            let manifests = match self.with_pull(move |pull| pull.manifests(tree)).await {
+            let manifests = match self.source.manifests(tree).await {
                 Ok(manifests) => manifests,
                 Err(PullError::Refused(why)) => {
                     refused.push((change.clone(), why));

@@ -1,17 +1,19 @@
-//! Reading what this host must run, and nothing of the others.
+//! Reading what this host must run from Git, and nothing of the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::git::{self, EntryKind, GitError, HostSource, HostView, Location, Repository, Watch};
-use crate::model::{DeploymentRef, Limits, Manifests, Name, RepoPath, Revision, TreeId};
+use super::server::ServerError;
+use crate::git::{self, GitError, HostSource, HostView, Location, Watch};
+use crate::model::{DeploymentRef, Limits, Manifests, Name, Revision, TreeId};
+use crate::publish::{FilesError, FolderError, HostFolder, Refused, host_files, host_folder};
 
 /// Where and for whom to look.
-#[derive(Debug)]
-pub(super) struct Pull {
+#[derive(Debug, Clone)]
+pub(super) struct Place {
     pub(super) host: Name,
     pub(super) location: Location,
     pub(super) branch: String,
@@ -19,6 +21,12 @@ pub(super) struct Pull {
     pub(super) cache: PathBuf,
     /// Told when a local repository's refs may have moved.
     pub(super) wake: Arc<Notify>,
+}
+
+/// Reads there again and again.
+#[derive(Debug)]
+pub(super) struct Pull {
+    place: Place,
     /// What an assignment may hold at most: the defaults, as the settings of the fleet are no part of
     /// what is rendered.
     limits: Limits,
@@ -59,12 +67,10 @@ pub(super) enum PullError {
     OldGeneration { got: u64, seen: u64 },
     #[error("the fleet has no host `{host}` any more; everything stays as it is")]
     Gone { host: Name },
-    #[error("`{folder}` has no `.titan`; everything stays as it is")]
-    NoMarker { folder: RepoPath },
-    #[error("`{folder}/.titan` names another host; everything stays as it is")]
-    OtherHost { folder: RepoPath },
-    #[error("`{path}` is no folder; everything stays as it is")]
-    NoFolder { path: String },
+    #[error("{0}; everything stays as it is")]
+    Folder(FolderError),
+    #[error("cannot read the fleet: {0}")]
+    Server(#[from] ServerError),
     /// Concerns one assignment; the others go on.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -72,29 +78,20 @@ pub(super) enum PullError {
     Interrupted,
 }
 
-/// Why the manifests of an assignment are not acted upon. What was applied before stays.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
-    #[error("`{path}` is larger than {limit} bytes")]
-    FileSize { path: RepoPath, limit: u64 },
-    #[error("the files have more than {limit} bytes")]
-    Size { limit: u64 },
-    #[error("there are more than {limit} files or folders")]
-    Files { limit: usize },
-    #[error("`{path}` is neither a file nor a folder")]
-    Kind { path: String },
-    #[error("the path `{path}` is not allowed")]
-    Path { path: String },
-    #[error("there are no files")]
-    Empty,
+impl From<FolderError> for PullError {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Git(error) => Self::Git(error),
+            other => Self::Folder(other),
+        }
+    }
 }
 
-impl Refused {
-    /// One word in CamelCase for reports.
-    pub(super) fn reason(&self) -> &'static str {
-        match self {
-            Self::FileSize { .. } | Self::Size { .. } | Self::Files { .. } => "TooLarge",
-            Self::Kind { .. } | Self::Path { .. } | Self::Empty => "Malformed",
+impl From<FilesError> for PullError {
+    fn from(error: FilesError) -> Self {
+        match error {
+            FilesError::Git(error) => Self::Git(error),
+            FilesError::Refused(why) => Self::Refused(why),
         }
     }
 }
@@ -110,19 +107,10 @@ fn causes(error: &GitError) -> String {
     text
 }
 
-const MARKER: &str = ".titan";
-
 impl Pull {
-    pub(super) fn new(
-        host: Name,
-        location: Location,
-        branch: String,
-        cache: PathBuf,
-        wake: Arc<Notify>,
-    ) -> Self {
-        let limits = Limits::default();
+    pub(super) fn new(place: Place) -> Self {
         let (source, view, last) = (None, None, None);
-        Self { host, location, branch, cache, wake, limits, source, view, last }
+        Self { place, limits: Limits::default(), source, view, last }
     }
 
     /// Reads the host's folder at the head of the rendered branch. After an error a local repository is
@@ -134,7 +122,7 @@ impl Pull {
         {
             seen = self.try_look(lowest);
         }
-        let local = matches!(self.location, Location::Local(_));
+        let local = matches!(self.place.location, Location::Local(_));
         if local && matches!(seen, Err(PullError::Git(_) | PullError::NoBranch { .. })) {
             self.source = None;
         }
@@ -159,7 +147,7 @@ impl Pull {
 
     fn try_look(&mut self, lowest: u64) -> Result<Arc<Seen>, PullError> {
         let view = self.source()?.host.read()?;
-        let view = view.ok_or_else(|| PullError::NoBranch { branch: self.branch.clone() })?;
+        let view = view.ok_or_else(|| PullError::NoBranch { branch: self.place.branch.clone() })?;
         let revision = view.revision;
         if let Some(last) = self.last.as_ref().filter(|last| last.rendered == revision) {
             return Ok(Arc::clone(last));
@@ -168,10 +156,10 @@ impl Pull {
         if generation < lowest {
             return Err(PullError::OldGeneration { got: generation, seen: lowest });
         }
-        let gone = || PullError::Gone { host: self.host.clone() };
-        let (folder, tree) = view.folder.as_ref().ok_or_else(gone)?;
-        self.check_marker(&view.repository, folder, *tree)?;
-        let assignments = assignments(&view.repository, *tree)?;
+        let gone = || PullError::Gone { host: self.place.host.clone() };
+        let (_, tree) = view.folder.as_ref().ok_or_else(gone)?;
+        let found = host_folder(&view.repository.reader(), &self.place.host, *tree)?;
+        let HostFolder { assignments, .. } = found;
         let seen = Arc::new(Seen { rendered: revision, generation, tree: *tree, assignments });
         self.view = Some(view);
         self.last = Some(Arc::clone(&seen));
@@ -187,9 +175,9 @@ impl Pull {
     }
 
     fn open(&self) -> Result<Source, GitError> {
-        let Self { location, branch, host, cache, limits, .. } = self;
-        let host = HostSource::new(location, branch, host, cache, limits)?;
-        let wake = Arc::clone(&self.wake);
+        let Place { host, location, branch, cache, wake } = &self.place;
+        let host = HostSource::new(location, branch, host, cache, &self.limits)?;
+        let wake = Arc::clone(wake);
         let watch = host.local().and_then(|repository| {
             let watch = git::watch(repository, move || wake.notify_one());
             let told = |error: &GitError| {
@@ -213,132 +201,6 @@ impl Pull {
             self.try_look(0)?;
         }
         let view = self.view.as_ref().expect("because looking sets it");
-        Reader::new(&view.repository, &view.withheld, &self.limits).read(tree)
-    }
-
-    /// The `.titan` of the folder must name this host.
-    fn check_marker(
-        &self,
-        repository: &Repository,
-        folder: &RepoPath,
-        tree: TreeId,
-    ) -> Result<(), PullError> {
-        let marker = RepoPath::new(MARKER).expect("because it is a plain name");
-        let Some(content) = repository.file(tree, &marker)? else {
-            return Err(PullError::NoMarker { folder: folder.clone() });
-        };
-        let expected = format!("host: {}\n", self.host);
-        if *content == *expected.as_bytes() {
-            Ok(())
-        } else {
-            Err(PullError::OtherHost { folder: folder.clone() })
-        }
-    }
-}
-
-/// The folders `<ws>/<workload>/<deployment>` below a host's. What has no such place is no assignment.
-/// What stands in the place of one counts, lest the assignment be taken for gone.
-fn assignments(
-    repository: &Repository,
-    host: TreeId,
-) -> Result<BTreeMap<DeploymentRef, TreeId>, PullError> {
-    let mut found = BTreeMap::new();
-    for (workspace, tree) in folders(repository, host, "")? {
-        for (workload, tree) in folders(repository, tree, &format!("{workspace}/"))? {
-            for entry in repository.entries(tree)? {
-                let Ok(name) = Name::new(&entry.name) else { continue };
-                let (workspace, workload) = (workspace.clone(), workload.clone());
-                found.insert(DeploymentRef::new(workspace, workload, name), entry.id);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// The folders of workspaces or workloads. One that is something else would look like a removal of all
-/// that was in it.
-fn folders(
-    repository: &Repository,
-    tree: TreeId,
-    below: &str,
-) -> Result<Vec<(Name, TreeId)>, PullError> {
-    let mut folders = Vec::new();
-    for entry in repository.entries(tree)? {
-        let Ok(name) = Name::new(&entry.name) else { continue };
-        if entry.kind != EntryKind::Tree {
-            return Err(PullError::NoFolder { path: format!("{below}{name}") });
-        }
-        folders.push((name, entry.id));
-    }
-    Ok(folders)
-}
-
-/// Reads the files of one assignment, and no more than the limits allow.
-struct Reader<'a> {
-    repository: &'a Repository,
-    withheld: &'a BTreeSet<TreeId>,
-    limits: &'a Limits,
-    manifests: Manifests,
-    bytes: u64,
-    folders: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn new(repository: &'a Repository, withheld: &'a BTreeSet<TreeId>, limits: &'a Limits) -> Self {
-        Self { repository, withheld, limits, manifests: Manifests::default(), bytes: 0, folders: 0 }
-    }
-
-    fn read(mut self, tree: TreeId) -> Result<Manifests, PullError> {
-        if !self.repository.is_tree(tree)? {
-            return Err(Refused::Kind { path: ".".to_owned() }.into());
-        }
-        self.folder(tree, None)?;
-        if self.manifests.files.is_empty() {
-            return Err(Refused::Empty.into());
-        }
-        Ok(self.manifests)
-    }
-
-    /// As deep as a path can be.
-    fn folder(&mut self, tree: TreeId, folder: Option<&RepoPath>) -> Result<(), PullError> {
-        let most = self.limits.assignment_files as usize;
-        self.folders += 1;
-        for entry in self.repository.entries(tree)? {
-            if self.manifests.files.len() >= most || self.folders > most {
-                return Err(Refused::Files { limit: most }.into());
-            }
-            let path = match folder {
-                Some(folder) => folder.join(&entry.name),
-                None => RepoPath::new(&entry.name),
-            };
-            let shown = || {
-                format!(
-                    "{}{}",
-                    folder.map(|f| format!("{f}/")).unwrap_or_default(),
-                    entry.name.escape_default()
-                )
-            };
-            let path = path.map_err(|_| Refused::Path { path: shown() })?;
-            match entry.kind {
-                EntryKind::Tree => self.folder(entry.id, Some(&path))?,
-                EntryKind::File => self.file(path, entry.id)?,
-                _ => return Err(Refused::Kind { path: shown() }.into()),
-            }
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, path: RepoPath, id: TreeId) -> Result<(), PullError> {
-        let Limits { blob_size, assignment_size, .. } = self.limits;
-        let size = if self.withheld.contains(&id) { u64::MAX } else { self.repository.size(id)? };
-        if size > blob_size.0 {
-            return Err(Refused::FileSize { path, limit: blob_size.0 }.into());
-        }
-        self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > assignment_size.0 {
-            return Err(Refused::Size { limit: assignment_size.0 }.into());
-        }
-        self.manifests.files.insert(path, self.repository.blob(id)?);
-        Ok(())
+        Ok(host_files(&view.repository.reader(), &view.withheld, &self.limits, tree)?)
     }
 }

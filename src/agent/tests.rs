@@ -82,8 +82,7 @@ impl World {
     fn config(&self) -> Config {
         Config {
             host: HOST.parse().expect("a name"),
-            fleet: Location::Local(self.repository()),
-            rendered_branch: BRANCH.into(),
+            origin: git(Location::Local(self.repository())),
             dest: self.dest.path().to_owned(),
             hook: None,
             controllers: Vec::new(),
@@ -102,6 +101,10 @@ impl World {
         let config = Config { mode: Mode::Once, ..self.config() };
         run(config, std::future::pending()).await.expect("it runs")
     }
+}
+
+fn git(fleet: Location) -> Origin {
+    Origin::Git { fleet, branch: BRANCH.into() }
 }
 
 /// A controller that answers as it is told, and shows what it was sent.
@@ -538,7 +541,7 @@ async fn what_is_too_large_or_malformed_concerns_one_assignment() {
         let mut config = Config { controllers: vec![controller.url.clone()], ..world.config() };
         if remote {
             let url = format!("file://{}", world.repository().display());
-            config.fleet = url.parse().expect("a location");
+            config.origin = git(url.parse().expect("a location"));
         }
         let live =
             |name: &str| fs::read_to_string(world.dest.path().join("iot/sensor").join(name)).ok();

@@ -36,6 +36,9 @@ pub(super) enum Refused {
     TooOften { limit: u32, retry_after: u64 },
     #[error("titan is busy; try again later")]
     Busy,
+    /// What is asked for comes before long.
+    #[error("{0}")]
+    NotYet(&'static str),
 }
 
 impl warp::reject::Reject for Refused {}
@@ -53,7 +56,7 @@ impl Refused {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::NotYet(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -71,6 +74,7 @@ impl Refused {
                 builder = builder.header(header::RETRY_AFTER, *retry_after);
             }
             Self::Busy => builder = builder.header(header::RETRY_AFTER, 1),
+            Self::NotYet(_) => builder = builder.header(header::RETRY_AFTER, 5),
             // The rest of the body is not read: the connection cannot be used again.
             Self::TooLarge { .. } | Self::LengthRequired | Self::BodyTimeout(_) => {
                 builder = builder.header(header::CONNECTION, "close");

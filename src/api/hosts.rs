@@ -68,7 +68,11 @@ async fn accept<B: Buf>(
 }
 
 /// Whether the bearer token is one of the host's. All its digests are compared, each in constant time.
-fn authenticate(snapshot: &Snapshot, host: &Name, headers: &HeaderMap) -> Result<(), Refused> {
+pub(super) fn authenticate(
+    snapshot: &Snapshot,
+    host: &Name,
+    headers: &HeaderMap,
+) -> Result<(), Refused> {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (scheme, token) = value.and_then(|text| text.split_once(' ')).ok_or(Refused::NoToken)?;
     let token = token.trim();

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  POST /api/v1/hosts/<host>/reports   HostReport → ReportAnswer, with the host's bearer token
+//!  GET  /api/v1/hosts/<host>/deployments[/<deployment>]   what it is to run, with the same token
 //!  POST /api/v1/changes                a wish → a commit, under an id that counts once
 //!  GET  /api/v1/changes/<id>           how far it has come
 //!  GET  /api/v1/<kinds>[/<name>]       objects, assignments, diagnostics
@@ -17,6 +18,7 @@
 mod body;
 mod caller;
 mod changes;
+mod deployments;
 mod error;
 mod hosts;
 mod objects;
@@ -61,6 +63,8 @@ struct Context {
     needs: Needs,
     rates: rate::Rates,
     changes: changes::Queue,
+    known: deployments::Known,
+    waits: deployments::Waits,
 }
 
 impl Context {
@@ -70,7 +74,8 @@ impl Context {
             needs.judge.clone(),
             needs.wake.clone(),
         );
-        Self { needs, rates: rate::Rates::default(), changes }
+        let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
+        Self { needs, rates: rate::Rates::default(), changes, known, waits }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -103,6 +108,7 @@ fn routes(
         .map(move || error::json_reply(warp::http::StatusCode::OK, &description));
     let routes = routes.or(document).unify();
     let routes = routes.or(plan::routes(Arc::clone(&context))).unify();
+    let routes = routes.or(deployments::routes(Arc::clone(&context))).unify();
     let routes = routes.or(objects::routes(context)).unify();
     routes.recover(error::recover).unify()
 }

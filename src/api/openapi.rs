@@ -93,6 +93,7 @@ fn paths() -> Value {
         let path: String = parts.iter().map(|part| format!("/{{{part}}}")).collect();
         paths.insert(format!("/api/v1/{kind}{path}"), json!({"get": one(kind, parts)}));
     }
+    paths.extend(super::deployments::paths());
     paths.insert(
         "/healthz".into(),
         json!({"get": {
@@ -299,6 +300,7 @@ fn schemas() -> Value {
         all.extend(definitions.into_iter().map(|(name, schema)| (name, moved(schema))));
     }
     all.insert("Wish".into(), moved(wish));
+    all.extend(super::deployments::schemas());
     all.insert(
         "Error".into(),
         json!({

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::service;
-use crate::agent::{ClearText, Config, ControllerUrl, Mode, Summary, Token};
+use crate::agent::{ClearText, Config, ControllerUrl, Mode, Origin, Summary, Token};
 use crate::deliver::Hook;
 use crate::model::{Name, TimeSpan};
 
@@ -24,6 +24,8 @@ Examples:
   titan agent --host tim-pi --runtime directory --dest /srv/app \\
       --fleet https://git.example/fleet.git --controller https://titan.example \\
       --token-file /etc/titan/token --on-change 'systemctl reload app'
+  titan agent --host tim-pi --runtime directory --dest /srv/app \
+      --server https://titan.example --token-file /etc/titan/token      no access to Git
 
 Exit codes: 0 stopped by a signal; with `--once`: 0 all is as it should be, 3 the fleet cannot be
 read or does not know the host, 5 something could not be delivered")]
@@ -44,13 +46,18 @@ pub(super) struct Args {
     /// Longest time that the command of --on-change may take
     #[arg(long, value_name = "TIME", default_value = "60s")]
     on_change_timeout: TimeSpan,
+    /// Ask this controller what to run, rather than Git: changes arrive at once, `--fleet` is not needed,
+    /// and reports go there too unless `--controller` says where. Plain http only on this machine, as
+    /// behind a proxy; see --insecure-http
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
     /// Report to this controller (may be repeated)
     #[arg(long, value_name = "URL")]
     controller: Vec<String>,
     /// Read this host's token from a file; else it comes from TITAN_HOST_TOKEN
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Send reports and the token in clear text to controllers on other machines
+    /// Send reports and the token, and get what is to run, in clear text: over http to other machines
     #[arg(long)]
     insecure_http: bool,
     /// Longest time until a change of the fleet, or on the host, is noticed
@@ -102,11 +109,30 @@ fn once(summary: &Summary) -> Exit {
 fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
     let RuntimeKind::Directory = args.runtime;
     let clear_text = if args.insecure_http { ClearText::Allowed } else { ClearText::Refused };
-    let controllers = args.controller.iter().map(|url| ControllerUrl::new(url, clear_text));
-    let controllers = controllers.collect::<Result<Vec<_>, _>>().map_err(|error| {
-        Failure::usage(format!("`--controller` is refused: {error}"))
-            .hint("use `https`, or `--insecure-http` in a network that you trust")
-    })?;
+    let url = |option: &str, url: &String| {
+        ControllerUrl::new(url, clear_text).map_err(|error| {
+            Failure::usage(format!("`{option}` is refused: {error}"))
+                .hint("use `https`, or `--insecure-http` in a network that you trust")
+        })
+    };
+    let controllers = args.controller.iter().map(|text| url("--controller", text));
+    let mut controllers = controllers.collect::<Result<Vec<_>, _>>()?;
+    let server = args.server.as_ref().map(|text| url("--server", text)).transpose()?;
+    let token = token(args.token_file.as_deref())?;
+    let origin = match server {
+        Some(_) if token.is_none() => {
+            return Err(Failure::usage("`--server` needs the token of this host")
+                .hint("give `--token-file`, or set TITAN_HOST_TOKEN; `titan host token NAME` makes one")
+                .into());
+        }
+        Some(server) => {
+            if controllers.is_empty() {
+                controllers.push(server.clone());
+            }
+            Origin::Server(server)
+        }
+        None => Origin::Git { fleet: context.location()?, branch: args.rendered_branch.clone() },
+    };
     let hook = args.on_change.as_ref().map(|command| Hook {
         command: command.clone(),
         limit: args.on_change_timeout.duration(),
@@ -116,13 +142,12 @@ fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
     let at_least = |time: TimeSpan| time.duration().max(Duration::from_millis(50));
     Ok(Config {
         host: args.host.clone(),
-        fleet: context.location()?,
-        rendered_branch: args.rendered_branch.clone(),
+        origin,
         dest: std::path::absolute(&args.dest)
             .with_context(|| format!("`{}` is no path", args.dest.display()))?,
         hook,
         controllers,
-        token: token(args.token_file.as_deref())?,
+        token,
         interval: at_least(args.interval),
         heartbeat: at_least(args.heartbeat),
         mode: if args.once { Mode::Once } else { Mode::UntilStopped },

@@ -241,12 +241,16 @@ impl State {
         let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
         self.seen = Some((Some(pass.source.id), rendered.and_then(|rendered| rendered.revision)));
         self.follow(&pass);
-        let snapshot = Snapshot {
+        let mut snapshot = Snapshot {
             rendered: self.seen.and_then(|(_, rendered)| rendered),
             diagnostics: Arc::new(pass.diagnostics.clone()),
             held: Arc::new(pass.held.clone()),
             ..Snapshot::of(&pass.fleet, &self.snapshots.borrow())
         };
+        let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
+        if let Some(rendered) = rendered {
+            snapshot.keep_folders(&rendered.folders);
+        }
         self.snapshots.send_replace(Arc::new(snapshot));
         self.unchecked = pass.unchecked.then_some(pass);
     }

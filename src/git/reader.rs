@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gix::objs::tree::EntryKind as Mode;
 
+use super::error::damaged;
 use super::pack::Store;
 use super::read::{self, object};
 use super::{Entry, GitError, Repository};
@@ -59,6 +60,23 @@ impl Reader {
             at = entry.id;
         }
         Ok(None)
+    }
+
+    /// As [`Repository::size`].
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn size(&self, id: TreeId) -> Result<u64, GitError> {
+        self.store.size(object(id))
+    }
+
+    /// As [`Repository::is_tree`].
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn is_tree(&self, id: TreeId) -> Result<bool, GitError> {
+        let id = object(id);
+        Ok(self.store.gix.find_header(id).map_err(damaged(id))?.kind().is_tree())
     }
 
     /// As [`Repository::blob`].

@@ -13,6 +13,8 @@
 //! the source of the JSON Schemas. What the stages use are the resolved forms in [`fleet`].
 
 pub mod assignment;
+mod base64;
+pub mod desired;
 pub mod diagnostic;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -37,6 +39,7 @@ pub mod trees;
 pub mod url;
 
 pub use assignment::{Assignments, Schedule, Unplaced};
+pub use desired::{HostDeployment, HostDeployments, HostFile, HostProblem};
 pub use diagnostic::{Diagnostic, Recovery, Severity, Span};
 pub use fleet::{Deployment, Fleet, Held, Hold, Host, Target, Template, Workload, Workspace};
 pub use id::{

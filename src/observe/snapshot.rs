@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::hex;
-use crate::model::{Diagnostic, Fleet, Limits, Name, Revision};
+use crate::model::{Diagnostic, Fleet, Limits, Name, RepoPath, Revision};
 
 /// SHA-256 of a token's text.
 pub type Digest = [u8; 32];
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub fleet: Arc<Fleet>,
     /// The head of the rendered branch; `None`: nothing was rendered yet.
     pub rendered: Option<Revision>,
+    /// Where the folder of each host lies there.
+    pub folders: Arc<BTreeMap<Name, RepoPath>>,
     /// All problems of the fleet, as far as they are known.
     pub diagnostics: Arc<Vec<Diagnostic>>,
     /// What is held back → why.
@@ -44,6 +46,13 @@ impl Snapshot {
         }
         let limits = fleet.settings.limits.clone();
         Self { hosts, limits, ready: true, fleet: Arc::clone(fleet), ..previous.clone() }
+    }
+
+    /// Takes over where the folders are. As long as they stay there, it is one and the same map.
+    pub fn keep_folders(&mut self, folders: &BTreeMap<Name, RepoPath>) {
+        if *self.folders != *folders {
+            self.folders = Arc::new(folders.clone());
+        }
     }
 
     /// The host that has a token with this digest.

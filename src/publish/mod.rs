@@ -14,8 +14,10 @@ mod edit;
 mod files;
 pub mod forecast;
 mod glance;
+mod host;
 mod hosts;
 mod message;
+mod places;
 mod read;
 mod rendered;
 mod resume;
@@ -25,10 +27,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use files::assignment_path;
 pub use glance::{Glance, Wanted, glance, manifests};
+pub use host::{
+    Changes, FilesError, FolderError, Gathered, HostFolder, Refused, host_files, host_folder,
+};
 pub use message::{
     GENERATION_TRAILER, HEALED_TRAILER, HELD_REMOVALS_TRAILER, RENDERER_TRAILER, RESUME_TRAILER,
     SOURCE_TRAILER,
 };
+pub use places::Places;
 pub use read::{is_titans, is_titans_path, read, read_last};
 pub use rendered::{Changed, Rendered};
 pub use resume::{Resume, resume};

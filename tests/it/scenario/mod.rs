@@ -10,5 +10,7 @@ mod incremental;
 mod kill;
 mod objects;
 mod plan;
+mod polling;
 mod remote;
+mod server;
 pub(crate) mod support;

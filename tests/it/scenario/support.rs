@@ -202,17 +202,29 @@ impl ConfigRepo {
 
     /// The agent of `host`, with its folder below this repository's.
     pub(crate) fn agent(&self, host: &str, address: &str, token: &str) -> Process {
+        self.agent_with(host, ["--controller", address], token)
+    }
+
+    /// The same where nothing but the controller can be reached.
+    pub(crate) fn agent_without_git(&self, host: &str, address: &str, token: &str) -> Process {
+        self.agent_with(host, ["--server", address], token)
+    }
+
+    fn agent_with(&self, host: &str, [option, address]: [&str; 2], token: &str) -> Process {
         let destination = self.destination(host);
         let url = format!("http://{address}");
         let log = self.folder.path().join(format!("agent-{host}.log"));
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
         let mut command = self.command(&["agent", "--host", host, "--runtime", "directory"]);
         command
-            .args(["--interval", "1s", "--heartbeat", "1s", "--controller", &url, "--dest"])
+            .args(["--interval", "1s", "--heartbeat", "1s", option, &url, "--dest"])
             .arg(destination)
             .env("TITAN_HOST_TOKEN", token)
             .stdout(file.try_clone().expect("the log again"))
             .stderr(file);
+        if option == "--server" {
+            command.env_remove("TITAN_FLEET").current_dir("/");
+        }
         Process { child: command.spawn().expect("titan starts"), log }
     }
 
@@ -281,6 +293,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.end();
