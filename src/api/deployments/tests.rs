@@ -79,6 +79,7 @@ impl World {
             submissions: mpsc::channel(1).0,
             wake: mpsc::channel(1).0,
             repository: fleet.clone(),
+            judge: crate::change::Judge::here(),
             development: false,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
