@@ -7,6 +7,7 @@
 //!  GET  /api/v1/<kinds>[/<name>]       objects, assignments, diagnostics
 //!  GET  /api/v1/plan                   what a change does, before it is merged
 //!  GET  /api/v1/openapi.json           all of it, as OpenAPI 3.1
+//!  GET  /api/v1/me                     who I am, and what I may do where
 //!  GET  /healthz                       200 `ok`
 //! ```
 //!
@@ -19,6 +20,8 @@ mod caller;
 mod changes;
 mod error;
 mod hosts;
+mod identity;
+mod me;
 mod objects;
 pub mod openapi;
 mod plan;
@@ -58,12 +61,14 @@ struct Context {
     needs: Needs,
     rates: rate::Rates,
     changes: changes::Queue,
+    identity: identity::Identity,
 }
 
 impl Context {
     fn new(needs: Needs) -> Self {
         let changes = changes::Queue::start(needs.repository.clone(), needs.wake.clone());
-        Self { needs, rates: rate::Rates::default(), changes }
+        let identity = identity::Identity::default();
+        Self { needs, rates: rate::Rates::default(), changes, identity }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -96,8 +101,9 @@ fn routes(
         .map(move || error::json_reply(warp::http::StatusCode::OK, &description));
     let routes = routes.or(document).unify();
     let routes = routes.or(plan::routes(Arc::clone(&context))).unify();
+    let routes = routes.or(me::routes(Arc::clone(&context))).unify();
     let routes = routes.or(objects::routes(context)).unify();
-    routes.recover(error::recover).unify()
+    identity::same_origin().and(routes).recover(error::recover).unify()
 }
 
 #[cfg(test)]
