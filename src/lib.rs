@@ -66,7 +66,7 @@
 //! - **I6** A problem stays where it is. A broken object holds back only what depends on it, which keeps
 //!   its last good manifests; it is never read as a deletion. Prune touches only the own inventory, and
 //!   an empty, unreadable or foreign desired state prunes nothing.
-//! - **I7** A host speaks only for itself.
+//! - **I7** A host speaks only for itself; a workspace changes only its own ([`model::access`]).
 //! - **I8** Memory, queues, sizes and times are bounded: see [`model::Limits`].
 //! - **I9** No manual repair: after any crash a restart converges. Local clones are caches; stale lock
 //!   files of dead processes are cleared.

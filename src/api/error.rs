@@ -16,8 +16,18 @@ pub(super) enum Refused {
     NoToken,
     #[error("the token is not valid for this host")]
     WrongToken,
+    #[error("the token is not valid: {0}")]
+    BadToken(String),
     #[error("a host speaks only for itself")]
     ForeignHost,
+    #[error("the token is valid, but names nobody that this fleet knows")]
+    Nobody,
+    #[error("this takes {0}")]
+    Forbidden(String),
+    #[error("requests from other origins are refused")]
+    ForeignOrigin,
+    #[error("the identity provider cannot be reached; try again later")]
+    Unreachable,
     #[error("no such thing")]
     NotFound,
     #[error("this method is not allowed here, {0} is")]
@@ -47,8 +57,10 @@ impl Refused {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
-            Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::NoToken | Self::WrongToken | Self::BadToken(_) => StatusCode::UNAUTHORIZED,
+            Self::ForeignHost | Self::Nobody | Self::Forbidden(_) | Self::ForeignOrigin => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
@@ -56,7 +68,7 @@ impl Refused {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::NotYet(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::NotYet(_) | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -68,12 +80,16 @@ impl Refused {
             Self::NoToken | Self::WrongToken => {
                 builder = builder.header(header::WWW_AUTHENTICATE, "Bearer");
             }
+            Self::BadToken(_) => {
+                let challenge = "Bearer error=\"invalid_token\"";
+                builder = builder.header(header::WWW_AUTHENTICATE, challenge);
+            }
             Self::OldSequence { seen, .. } => body["seen"] = json!(seen),
             Self::Method(allowed) => builder = builder.header(header::ALLOW, *allowed),
             Self::TooOften { retry_after, .. } => {
                 builder = builder.header(header::RETRY_AFTER, *retry_after);
             }
-            Self::Busy => builder = builder.header(header::RETRY_AFTER, 1),
+            Self::Busy | Self::Unreachable => builder = builder.header(header::RETRY_AFTER, 1),
             Self::NotYet(_) => builder = builder.header(header::RETRY_AFTER, 5),
             // The rest of the body is not read: the connection cannot be used again.
             Self::TooLarge { .. } | Self::LengthRequired | Self::BodyTimeout(_) => {

@@ -8,6 +8,7 @@
 //!  GET  /api/v1/<kinds>[/<name>]       objects, assignments, diagnostics
 //!  GET  /api/v1/plan                   what a change does, before it is merged
 //!  GET  /api/v1/openapi.json           all of it, as OpenAPI 3.1
+//!  GET  /api/v1/me                     who I am, and what I may do where
 //!  GET  /healthz                       200 `ok`
 //! ```
 //!
@@ -21,6 +22,8 @@ mod changes;
 mod deployments;
 mod error;
 mod hosts;
+mod identity;
+mod me;
 mod objects;
 pub mod openapi;
 mod plan;
@@ -65,6 +68,7 @@ struct Context {
     changes: changes::Queue,
     known: deployments::Known,
     waits: deployments::Waits,
+    identity: identity::Identity,
 }
 
 impl Context {
@@ -75,7 +79,8 @@ impl Context {
             needs.wake.clone(),
         );
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
-        Self { needs, rates: rate::Rates::default(), changes, known, waits }
+        let identity = identity::Identity::default();
+        Self { needs, rates: rate::Rates::default(), changes, known, waits, identity }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -109,8 +114,9 @@ fn routes(
     let routes = routes.or(document).unify();
     let routes = routes.or(plan::routes(Arc::clone(&context))).unify();
     let routes = routes.or(deployments::routes(Arc::clone(&context))).unify();
+    let routes = routes.or(me::routes(Arc::clone(&context))).unify();
     let routes = routes.or(objects::routes(context)).unify();
-    routes.recover(error::recover).unify()
+    identity::same_origin().and(routes).recover(error::recover).unify()
 }
 
 #[cfg(test)]

@@ -128,14 +128,14 @@ async fn read(
     match wanted {
         Wanted::Kind(kind) => {
             let items = form::list(&fleet, kind).into_iter();
-            let items = items.filter(|one| caller.may_read(&fleet, &one.of));
+            let items = items.filter(|one| caller.may_read(&snapshot.fleet, &one.of));
             let items = items.filter(|one| query.takes(one.of.workspace(), &one.labels));
             let items = items.map(|one| (one.of.full_name(), one.object));
             Ok(list(&query, revision, items, &tag))
         }
         Wanted::One(object) => {
             let found = form::list(&fleet, object.kind()).into_iter().find(|one| one.of == object);
-            let found = found.filter(|one| caller.may_read(&fleet, &one.of));
+            let found = found.filter(|one| caller.may_read(&snapshot.fleet, &one.of));
             let found = found.ok_or(Refused::NotFound)?;
             Ok(tagged(json_reply(StatusCode::OK, &found.object), &tag))
         }

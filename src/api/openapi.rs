@@ -53,7 +53,7 @@ fn paths() -> Value {
                     query("continue", "`metadata.continue` of the page before", "^([0-9a-f]{40})?$"),
                 limit(),
                 ],
-                "responses": responses("List", &[400, 401, 404, 503]),
+                "responses": responses("List", &[400, 401, 403, 404, 503]),
             },
         }),
     );
@@ -68,7 +68,7 @@ fn paths() -> Value {
             "operationId": "getDiagnostics",
             "summary": "What is wrong with the fleet, and what is held back for it",
             "parameters": [],
-            "responses": responses("Diagnostics", &[400, 401, 404, 503]),
+            "responses": responses("Diagnostics", &[400, 401, 403, 404, 503]),
         }}),
     );
     paths.insert(
@@ -94,6 +94,15 @@ fn paths() -> Value {
         paths.insert(format!("/api/v1/{kind}{path}"), json!({"get": one(kind, parts)}));
     }
     paths.extend(super::deployments::paths());
+    paths.insert(
+        "/api/v1/me".into(),
+        json!({"get": {
+            "operationId": "getMe",
+            "summary": "Who the caller is, and what they may do where",
+            "parameters": [],
+            "responses": responses("Me", &[401, 403, 503]),
+        }}),
+    );
     paths.insert(
         "/healthz".into(),
         json!({"get": {
@@ -138,7 +147,7 @@ fn get_change() -> Value {
         "operationId": "getChange",
         "summary": "How far a request has come",
         "parameters": [parameter("id", "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")],
-        "responses": responses("Change", &[401, 404, 503]),
+        "responses": responses("Change", &[401, 403, 404, 503]),
     })
 }
 
@@ -166,7 +175,7 @@ fn list(kind: &str) -> Value {
         "operationId": format!("list{}", capital(kind)),
         "summary": format!("List {kind}"),
         "parameters": parameters,
-        "responses": responses("List", &[304, 400, 401, 404, 503]),
+        "responses": responses("List", &[304, 400, 401, 403, 404, 503]),
     })
 }
 
@@ -186,7 +195,7 @@ fn one(kind: &str, parts: &[&str]) -> Value {
         "operationId": format!("get{}", capital(kind.trim_end_matches('s'))),
         "summary": format!("One of the {kind}"),
         "parameters": parameters,
-        "responses": responses("Object", &[304, 400, 401, 404, 503]),
+        "responses": responses("Object", &[304, 400, 401, 403, 404, 503]),
     })
 }
 
@@ -346,6 +355,7 @@ fn schemas() -> Value {
             },
         }),
     );
+    all.insert("Me".into(), me());
     all.insert(
         "Diagnostics".into(),
         json!({
@@ -357,6 +367,23 @@ fn schemas() -> Value {
         }),
     );
     Value::Object(all)
+}
+
+/// Who somebody is.
+fn me() -> Value {
+    json!({
+        "type": "object", "required": ["subject", "kind", "groups", "admin", "workspaces"],
+        "properties": {
+            "subject": {"type": "string"},
+            "kind": {"enum": ["person", "ci", "development"]},
+            "groups": {"type": "array", "items": {"type": "string"}},
+            "admin": {"type": "boolean"},
+            "workspaces": {
+                "type": "object",
+                "additionalProperties": {"enum": ["viewer", "deployer", "editor", "owner"]},
+            },
+        },
+    })
 }
 
 /// A schema whose definitions lie among the document's.

@@ -10,6 +10,7 @@
 //! what is wrong with a config branch, [`propose`] commits one change. [`wish`] reads changes as callers
 //! of the API write them, a [`Desk`] commits many at a time, and [`Requests`] knows which are in history.
 
+pub mod access;
 mod batch;
 pub mod check;
 mod commit;

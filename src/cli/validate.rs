@@ -1,5 +1,7 @@
 //! `titan validate`.
 
+mod author;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::table::counted;
 use crate::change::check;
 use crate::git::{Repository, directory_files};
-use crate::model::SourceFile;
+use crate::model::{Revision, SourceFile};
 use crate::parse::{self, Parsed};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -20,10 +22,14 @@ use crate::parse::{self, Parsed};
 committed or not; with `--fleet`, the head of the config branch. All deployments are scheduled and
 rendered, so errors in templates are found too.
 
+With `--as`, every path that differs from BASE must be one that the author may change: by the members of the
+workspace and the admins of the fleet as BASE has them.
+
 Examples:
   titan validate
   titan validate examples/retail --strict
-  titan validate --revision HEAD~1 --output json"
+  titan validate --revision HEAD~1 --output json
+  titan validate . --as ada@example.com --as-group iot-developers --base origin/main"
 )]
 pub(crate) struct Args {
     /// A folder with the files of a config repository
@@ -35,10 +41,27 @@ pub(crate) struct Args {
     /// Warnings are errors
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    author: author::Args,
+}
+
+/// What is checked, and what came out of it.
+struct Checked {
+    what: String,
+    head: Head,
+    parsed: Parsed,
+}
+
+/// Where the files come from.
+enum Head {
+    Commit(Revision),
+    Folder { path: PathBuf, files: Vec<SourceFile> },
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
-    let (what, parsed) = checked(args, context)?;
+    let Checked { what, head, mut parsed } = checked(args, context)?;
+    let denied = author::judge(&args.author, &head, &parsed.fleet, context)?;
+    parsed.diagnostics.extend(denied);
     let found = &parsed.diagnostics;
     let errors = found.iter().filter(|found| found.is_error()).count();
     let warnings = found.len() - errors;
@@ -66,8 +89,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     Ok(if bad { Exit::No } else { Exit::Fine })
 }
 
-/// Checks what the arguments name; returns a name for it too.
-fn checked(args: &Args, context: &Context) -> Result<(String, Parsed)> {
+/// Checks what the arguments name.
+fn checked(args: &Args, context: &Context) -> Result<Checked> {
     if let Some(path) = &args.path {
         return directory(path);
     }
@@ -89,13 +112,21 @@ fn checked(args: &Args, context: &Context) -> Result<(String, Parsed)> {
     };
     let files = repository.repository.source_files(revision, parse::limits)?;
     let name = args.revision.clone().unwrap_or_else(|| repository.branch.clone());
-    Ok((format!("{name} ({})", revision.short()), check::check(Some(revision), &files)))
+    Ok(Checked {
+        what: format!("{name} ({})", revision.short()),
+        head: Head::Commit(revision),
+        parsed: check::check(Some(revision), &files),
+    })
 }
 
-fn directory(path: &Path) -> Result<(String, Parsed)> {
+fn directory(path: &Path) -> Result<Checked> {
     if !path.is_dir() {
         return Err(Failure::no(format!("`{}` is not a folder", path.display())).into());
     }
     let files: Vec<SourceFile> = directory_files(path, parse::limits)?;
-    Ok((path.display().to_string(), check::check(None, &files)))
+    Ok(Checked {
+        what: path.display().to_string(),
+        parsed: check::check(None, &files),
+        head: Head::Folder { path: path.to_owned(), files },
+    })
 }

@@ -12,6 +12,7 @@
 //! Files in the config branch have the form of [`Object`]; their `spec` types end in `Spec` and are
 //! the source of the JSON Schemas. What the stages use are the resolved forms in [`fleet`].
 
+pub mod access;
 pub mod assignment;
 mod base64;
 pub mod desired;
@@ -22,6 +23,7 @@ pub mod fleet;
 pub mod form;
 pub(crate) mod hex;
 pub mod id;
+pub mod identity;
 pub mod labels;
 pub mod limits;
 pub mod manifest;
@@ -38,6 +40,7 @@ pub mod status;
 pub mod trees;
 pub mod url;
 
+pub use access::{Decision, Need, Person, Subject, Verb, authorize};
 pub use assignment::{Assignments, Schedule, Unplaced};
 pub use desired::{HostDeployment, HostDeployments, HostFile, HostProblem};
 pub use diagnostic::{Diagnostic, Recovery, Severity, Span};
@@ -46,14 +49,14 @@ pub use id::{
     AssignmentRef, DeploymentRef, ObjectKind, ObjectRef, Revision, TargetRef, TemplateRef, TreeId,
     WorkloadRef,
 };
+pub use identity::{Admin, Algorithm, Issuer, IssuerKind, Job, Member, Role, Who};
 pub use labels::{Labels, Operator, Requirement, Selector};
 pub use limits::{Limits, Size, Span as TimeSpan};
 pub use manifest::Manifests;
 pub use name::{Name, NameError};
 pub use object::{
-    API_VERSION, Branches, DeploymentSpec, FleetSpec, Guards, HostSpec, Member, Metadata, Object,
-    Override, Policy, Removals, Role, Runtime, TargetSpec, TemplateSpec, Values, WorkloadSpec,
-    WorkspaceSpec,
+    API_VERSION, Branches, DeploymentSpec, FleetSpec, Guards, HostSpec, Metadata, Object, Override,
+    Policy, Removals, Runtime, TargetSpec, TemplateSpec, Values, WorkloadSpec, WorkspaceSpec,
 };
 pub use path::{PathError, RepoPath};
 pub use report::{AssignmentReport, HostReport, ReportAnswer};

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Labels, Limits, Selector};
+use super::{Admin, Issuer, Labels, Limits, Member, Selector};
 
 /// The `apiVersion` of every object.
 pub const API_VERSION: &str = "titan.dev/v1";
@@ -70,6 +70,12 @@ pub struct FleetSpec {
     /// Bounds on sizes, numbers and times
     #[serde(default)]
     pub limits: Limits,
+    /// Who may change everything
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admins: Vec<Admin>,
+    /// Whose tokens say who somebody is: OpenID Connect providers, of people and of CI jobs
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity: Vec<Issuer>,
 }
 
 /// What is held until somebody confirms it.
@@ -178,36 +184,6 @@ pub struct Policy {
     /// Allowed namespaces; absent: any. An object without a namespace is refused then
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Vec<String>>,
-}
-
-/// Somebody, and what they may do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Member {
-    /// One person, by the subject or address that the identity provider gives
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// Everybody in a group of the identity provider
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// What they may do
-    pub role: Role,
-}
-
-/// What somebody may do in a workspace.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Read
-    Viewer,
-    /// Read, and change deployments
-    Deployer,
-    /// Change everything but the workspace itself
-    Editor,
-    /// Change everything, members included
-    Owner,
 }
 
 /// How files are filled for a deployment.

@@ -66,6 +66,34 @@ pub fn check_repository_url(url: &str, rules: UrlRules) -> Result<(), UrlError> 
     }
 }
 
+/// Whether `url` is one whose answers can be trusted: `https`, or `http` to this machine, without user,
+/// query and fragment.
+#[must_use]
+pub fn is_secure_url(url: &str) -> bool {
+    let rules = UrlRules { files: false, private: true };
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let plain = !url.contains(['?', '#', '\\']) && check_repository_url(url, rules).is_ok();
+    plain && (scheme == "https" || (scheme == "http" && is_loopback(host_of(rest))))
+}
+
+/// Whether a host name or address is this machine's own.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
+}
+
+/// The host in what follows `://`, without user, port and brackets.
+#[must_use]
+pub fn host_of(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    match address.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        Some((inner, _)) => inner,
+        None => address.split(':').next().unwrap_or(address),
+    }
+}
+
 /// `[user@]host:path`, or a plain path.
 fn check_scp_form(url: &str, rules: UrlRules) -> Result<(), UrlError> {
     match url.split_once(':') {
@@ -82,10 +110,7 @@ fn check_scp_form(url: &str, rules: UrlRules) -> Result<(), UrlError> {
 
 fn check_authority(rest: &str, rules: UrlRules, user_allowed: bool) -> Result<(), UrlError> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let (user, address) = match authority.rsplit_once('@') {
-        Some((user, address)) => (Some(user), address),
-        None => (None, authority),
-    };
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
     if let Some(user) = user {
         if user.starts_with('-') {
             return Err(UrlError::Option);
@@ -94,10 +119,7 @@ fn check_authority(rest: &str, rules: UrlRules, user_allowed: bool) -> Result<()
             return Err(UrlError::Credentials);
         }
     }
-    let host = match address.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-        Some((inner, _)) => inner,
-        None => address.split(':').next().unwrap_or(address),
-    };
+    let host = host_of(rest);
     if host.is_empty() {
         return Err(UrlError::Host);
     }
@@ -197,5 +219,37 @@ mod tests {
             assert_eq!(check_repository_url(fine, local), Ok(()), "{fine}");
         }
         assert_eq!(check_repository_url("ext::id", local), Err(UrlError::Scheme));
+    }
+
+    #[test]
+    fn secure_addresses_are_told_apart() {
+        for good in [
+            "https://login.example",
+            "https://login.example/tenant/v2.0",
+            "https://10.0.0.1:8443/x",
+            "http://localhost:3000",
+            "http://127.0.0.1:3000/x",
+            "http://[::1]:3000",
+        ] {
+            assert!(is_secure_url(good), "{good}");
+        }
+        for bad in [
+            "",
+            "login.example",
+            "http://login.example",
+            "http://localhost.example",
+            "http://127.0.0.1@login.example",
+            "http://localhost:x@login.example/",
+            "https://user@login.example",
+            "https://login.example?x=1",
+            "https://login.example#x",
+            "https:///x",
+            "https://login.example/\n",
+            "http://login.example\\@localhost",
+            "ssh://localhost",
+            "file:///etc",
+        ] {
+            assert!(!is_secure_url(bad), "{bad:?}");
+        }
     }
 }

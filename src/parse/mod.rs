@@ -11,6 +11,7 @@
 //! Nothing here stops at the first problem. What cannot be read is *held*: it and what depends on it
 //! stay as they are (invariant I6), and the fleet has only what resolves.
 
+mod access;
 mod check;
 mod collect;
 mod file;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::access;
 use super::check::{Finding, field, member};
 use crate::model::labels::{check_key, check_value};
 use crate::model::url::{UrlRules, check_repository_url};
@@ -12,7 +13,10 @@ pub(crate) fn check(id: &ObjectRef, value: &Value, findings: &mut Vec<Finding>) 
     metadata(id, value, findings);
     match id.kind() {
         ObjectKind::Fleet => settings(value, findings),
-        ObjectKind::Workspace => selector(value, "/spec/hosts", findings),
+        ObjectKind::Workspace => {
+            selector(value, "/spec/hosts", findings);
+            access::people(value, "/spec/members", findings);
+        }
         ObjectKind::Target => selector(value, "/spec/selector", findings),
         ObjectKind::Template => parameters(value, findings),
         ObjectKind::Workload => address(value, "/spec/repo", UrlRules::default(), findings),
@@ -157,6 +161,8 @@ fn settings(value: &Value, findings: &mut Vec<Finding>) {
     address(value, "/spec/repoUrl", UrlRules { files: true, private: true }, findings);
     limits(value, findings);
     branches(value, findings);
+    access::people(value, "/spec/admins", findings);
+    access::identity(value, findings);
 }
 
 fn limits(value: &Value, findings: &mut Vec<Finding>) {

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Outside crates, and the only modules that may name them.
-const OWNERS: [(&str, &[&str]); 36] = [
+const OWNERS: [(&str, &[&str]); 37] = [
     ("gix", &["git"]),
     ("hashbrown", &["git"]),
     ("imara_diff", &["plan"]),
@@ -29,7 +29,8 @@ const OWNERS: [(&str, &[&str]); 36] = [
     ("serde_saphyr", &["parse", "render", "publish", "observe", "change", "cli"]),
     ("jsonschema", &["parse", "render"]),
     ("schemars", &["model", "parse", "change"]),
-    ("reqwest", &["agent"]),
+    ("reqwest", &["agent", "api"]),
+    ("jsonwebtoken", &["api"]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),

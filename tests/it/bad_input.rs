@@ -1,6 +1,7 @@
 //! Every row of `bad-input.md` that the parser answers: the exact code, its place, in time, and
 //! nothing that does not depend on it is held.
 
+mod access;
 mod fields;
 mod git;
 mod names;

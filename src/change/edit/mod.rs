@@ -141,7 +141,7 @@ fn lookup<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
 
 /// What the edit means, done on the plain value: the measure for what was done to the text. False
 /// when something is in the way.
-fn change(value: &mut Value, edit: &FieldEdit) -> bool {
+pub(in crate::change) fn change(value: &mut Value, edit: &FieldEdit) -> bool {
     match edit {
         FieldEdit::Set(path, new) => {
             let Some(place) = reach(value, &path.0) else { return false };

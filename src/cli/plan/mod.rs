@@ -22,6 +22,7 @@ use super::output::Format;
 use crate::git::{GitError, Repository};
 use crate::model::AssignmentRef;
 use crate::publish::forecast::{Point, Report, report};
+pub(super) use range::resolve;
 use range::{Range, range};
 
 /// Show what a change does, before it is merged

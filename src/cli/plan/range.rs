@@ -99,7 +99,7 @@ fn since(git: &Repository, base: Point, head: Point) -> Result<Range> {
 }
 
 /// A revision; in a clone, also a branch of the repository that it was cloned from.
-fn resolve(git: &Repository, name: &str) -> Result<Revision, GitError> {
+pub(in crate::cli) fn resolve(git: &Repository, name: &str) -> Result<Revision, GitError> {
     git.resolve(name)
         .or_else(|error| git.resolve(&format!("refs/remotes/origin/{name}")).map_err(|_| error))
 }

@@ -1,5 +1,6 @@
 //! The command line: transcripts against the real binary, on real repositories.
 
+mod author;
 mod bench;
 mod change;
 mod look;

@@ -1,0 +1,51 @@
+//! `GET /api/v1/me`: who asks, as titan knows them, and what they may do where.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use warp::http::{HeaderMap, StatusCode};
+use warp::{Filter, Rejection};
+
+use super::Context;
+use super::error::{Refused, Reply, json_reply};
+use crate::model::access::{is_admin, role_in};
+use crate::model::{Fleet, Subject};
+
+pub(super) fn routes(
+    context: Arc<Context>,
+) -> impl Filter<Extract = (Reply,), Error = Rejection> + Clone {
+    warp::path!("api" / "v1" / "me")
+        .and(super::error::get(super::error::READ))
+        .and(warp::header::headers_cloned())
+        .then(move |headers: HeaderMap| {
+            let context = Arc::clone(&context);
+            async move { me(&context, &headers).await.unwrap_or_else(|refused| refused.reply()) }
+        })
+}
+
+async fn me(context: &Context, headers: &HeaderMap) -> Result<Reply, Refused> {
+    let subject = context.caller(headers).await?.subject;
+    let fleet = &context.snapshot().fleet;
+    Ok(json_reply(StatusCode::OK, &told(fleet, &subject)))
+}
+
+fn told(fleet: &Fleet, subject: &Subject) -> Value {
+    let (kind, groups) = match subject {
+        Subject::Person(person) => ("person", json!(person.groups)),
+        Subject::Ci(_) => ("ci", json!([])),
+        Subject::Host(_) => ("host", json!([])),
+        Subject::Local => ("development", json!([])),
+        Subject::Anonymous => ("anonymous", json!([])),
+    };
+    let roles = fleet.workspaces.keys().filter_map(|workspace| {
+        let role = role_in(fleet, subject, workspace)?;
+        Some((workspace.to_string(), json!(role)))
+    });
+    json!({
+        "subject": subject.to_string(),
+        "kind": kind,
+        "groups": groups,
+        "admin": is_admin(fleet, subject),
+        "workspaces": roles.collect::<Map<_, _>>(),
+    })
+}
