@@ -16,6 +16,8 @@ pub(super) enum Refused {
     NoToken,
     #[error("the token is not valid for this host")]
     WrongToken,
+    #[error("the signature or token of the webhook is missing or wrong")]
+    Unproven,
     #[error("a host speaks only for itself")]
     ForeignHost,
     #[error("no such thing")]
@@ -47,7 +49,7 @@ impl Refused {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::WrongToken | Self::Unproven => StatusCode::UNAUTHORIZED,
             Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -57,6 +59,26 @@ impl Refused {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::NotYet(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// One word for it, as a label of metrics.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad-request",
+            Self::NoToken => "no-token",
+            Self::WrongToken => "wrong-token",
+            Self::Unproven => "unproven",
+            Self::ForeignHost => "foreign-host",
+            Self::NotFound => "not-found",
+            Self::Method(_) => "method",
+            Self::BodyTimeout(_) => "body-timeout",
+            Self::OldSequence { .. } => "old-sequence",
+            Self::Conflict(_) => "conflict",
+            Self::LengthRequired => "length-required",
+            Self::TooLarge { .. } => "too-large",
+            Self::TooOften { .. } => "too-often",
+            Self::Busy => "busy",
         }
     }
 

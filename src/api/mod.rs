@@ -8,7 +8,8 @@
 //!  GET  /api/v1/<kinds>[/<name>]       objects, assignments, diagnostics
 //!  GET  /api/v1/plan                   what a change does, before it is merged
 //!  GET  /api/v1/openapi.json           all of it, as OpenAPI 3.1
-//!  GET  /healthz                       200 `ok`
+//!  POST /webhooks/<provider>           something was pushed, with a proof of a shared secret
+//!  GET  /healthz, /readyz, /metrics    is it alive, is it ready, how is it doing
 //! ```
 //!
 //! A request passes the cheap checks first: size, token, rate, and only then its body is read, parsed
@@ -23,10 +24,14 @@ mod error;
 mod hosts;
 mod objects;
 pub mod openapi;
+mod operations;
 mod plan;
 mod query;
 mod rate;
+mod request;
 mod server;
+mod tls;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,12 +39,14 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use warp::Filter;
-use warp::http::Response;
 
 use crate::change::Judge;
 use crate::git::FleetRepository;
-use crate::observe::{Snapshot, Submission};
+use crate::observe::{Snapshot, Submission, Vitals};
 use caller::Caller;
+
+pub use tls::{Tls, TlsError};
+pub use webhooks::{SecretError, Secrets};
 
 /// What the API works with.
 #[derive(Debug, Clone)]
@@ -55,6 +62,32 @@ pub struct Needs {
     pub judge: Judge,
     /// Everybody may do everything: for one's own machine.
     pub development: bool,
+    /// How titan is doing.
+    pub vitals: Arc<Vitals>,
+    pub options: Options,
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections at one time; the next ones wait in the system's queue.
+    pub connections: usize,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Without any there are no webhooks.
+    pub webhook_secrets: Secrets,
+}
+
+impl Options {
+    /// Connections at one time, where the system allows so many open files.
+    pub const CONNECTIONS: usize = 16_384;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let webhook_secrets = Secrets::default();
+        Self { connections: Self::CONNECTIONS, tls: None, webhook_secrets }
+    }
 }
 
 /// What the routes need; one for all requests.
@@ -65,6 +98,7 @@ struct Context {
     changes: changes::Queue,
     known: deployments::Known,
     waits: deployments::Waits,
+    deliveries: webhooks::Deliveries,
 }
 
 impl Context {
@@ -75,7 +109,8 @@ impl Context {
             needs.wake.clone(),
         );
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
-        Self { needs, rates: rate::Rates::default(), changes, known, waits }
+        let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());
+        Self { needs, rates, changes, known, waits, deliveries }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -86,18 +121,18 @@ impl Context {
 /// Serves until `shutdown`, then lets requests that are under way end.
 pub async fn serve(listener: TcpListener, needs: Needs, shutdown: impl Future<Output = ()> + Send) {
     let limits = needs.snapshot.borrow().limits.clone();
+    let (options, vitals) = (needs.options.clone(), Arc::clone(&needs.vitals));
     let context = Arc::new(Context::new(needs));
-    server::run(listener, routes(context), &limits, shutdown).await;
+    server::run(listener, routes(context), (&options, &limits, vitals), shutdown).await;
 }
 
 /// All routes. Whatever is refused is answered here: nothing is left to the server.
 fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (error::Reply,), Error = std::convert::Infallible> + Clone {
-    let health = warp::path!("healthz").and(error::get(error::READ)).map(|| {
-        Response::builder().body("ok".into()).expect("a status and a text make a response")
-    });
-    let routes = health.or(hosts::routes(Arc::clone(&context))).unify();
+    let routes = operations::routes(Arc::clone(&context));
+    let routes = routes.or(webhooks::routes(Arc::clone(&context))).unify();
+    let routes = routes.or(hosts::routes(Arc::clone(&context))).unify();
     let routes = routes.or(changes::routes(Arc::clone(&context))).unify();
     let description = match context.needs.development {
         true => openapi::without_security(),

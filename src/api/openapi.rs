@@ -94,18 +94,8 @@ fn paths() -> Value {
         paths.insert(format!("/api/v1/{kind}{path}"), json!({"get": one(kind, parts)}));
     }
     paths.extend(super::deployments::paths());
-    paths.insert(
-        "/healthz".into(),
-        json!({"get": {
-            "operationId": "getHealth",
-            "summary": "Whether the process lives",
-            "security": [],
-            "responses": {"200": {
-                "description": "It does",
-                "content": {"text/plain": {"schema": {"type": "string"}}},
-            }},
-        }}),
-    );
+    paths.extend(super::operations::paths());
+    paths.extend(super::webhooks::paths());
     Value::Object(paths)
 }
 
