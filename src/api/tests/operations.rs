@@ -134,20 +134,26 @@ async fn answers_carry_an_id() {
     assert_ne!(id(&refused), id(&api.get("/nowhere").await));
 }
 
+/// Connections that say nothing.
+async fn idle(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let connect = move || (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
+    tokio::task::spawn_blocking(connect).await.unwrap()
+}
+
 #[tokio::test]
 async fn idle_sockets_block_nobody() {
     let api = Api::normal().await;
-    let idle: Vec<_> = (0..300).map(|_| TcpStream::connect(api.address).unwrap()).collect();
+    let open = idle(api.address, 300).await;
     assert_eq!(api.get("/healthz").await.status().as_u16(), 200);
     assert!(api.metrics().await.contains("titan_http_connections "));
-    drop(idle);
+    drop(open);
     // When all slots are taken, those who say nothing lose theirs.
     let options = Options { connections: 8, ..Options::default() };
     let quick = |snapshot: &mut Snapshot| {
         snapshot.limits.http_header_time = TimeSpan(Duration::from_millis(200));
     };
     let api = Api::with(options, quick, Loop::Answers).await;
-    let _idle: Vec<_> = (0..20).map(|_| TcpStream::connect(api.address).unwrap()).collect();
+    let _idle = idle(api.address, 20).await;
     assert_eq!(api.get("/healthz").await.status().as_u16(), 200);
 }
 

@@ -170,7 +170,7 @@ async fn a_flood_is_one_look() {
         assert_eq!(outcome(&api.github(&id.to_string(), PUSH).await), (202, "woken"));
     }
     assert_eq!(api.woken(), 1);
-    assert_eq!(outcome(&api.github("one more", PUSH).await), (202, "woken"));
+    assert_eq!(outcome(&api.github("one-more", PUSH).await), (202, "woken"));
     assert_eq!(api.woken(), 1, "the one after that is a look of its own");
     // A controller that is gone cannot be woken.
     api.wakes.close();
