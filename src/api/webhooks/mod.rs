@@ -111,7 +111,7 @@ async fn accept<B: Buf>(
     };
     let time = limits.http_body_time.duration();
     body::show_in(time, body, length, show).await?;
-    if !check.is_good() {
+    if !check.end() {
         return Err(Refused::Unproven);
     }
     take(context, (provider, delivery), &kept)

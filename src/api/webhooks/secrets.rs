@@ -106,7 +106,7 @@ impl Check {
     }
 
     /// Whether the proof is good for the body that was shown.
-    pub(super) fn is_good(self) -> bool {
+    pub(super) fn end(self) -> bool {
         match self {
             Self::Signature { given, digests } => {
                 any(&given, digests.into_iter().map(|d| d.sign()))
@@ -130,12 +130,12 @@ mod tests {
     fn check(secrets: &str, proof: Proof, parts: &[&str]) -> bool {
         let mut check = Check::new(&Secrets::read(secrets).unwrap(), proof);
         parts.iter().for_each(|part| check.update(part.as_bytes()));
-        check.is_good()
+        check.end()
     }
 
     /// The example of GitHub's documentation.
     #[test]
-    fn githubs_example_is_good() {
+    fn githubs_example_end() {
         let secret = "It's a Secret to Everybody";
         let hex = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         let proof = Proof::Signature(hex::decode(hex).unwrap());
