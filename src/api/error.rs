@@ -75,6 +75,7 @@ impl Refused {
             Self::BodyTimeout(_) => "body-timeout",
             Self::OldSequence { .. } => "old-sequence",
             Self::Conflict(_) => "conflict",
+            Self::NotYet(_) => "not-yet",
             Self::LengthRequired => "length-required",
             Self::TooLarge { .. } => "too-large",
             Self::TooOften { .. } => "too-often",

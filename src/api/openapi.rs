@@ -259,7 +259,7 @@ fn change_responses() -> Value {
     Value::Object(all)
 }
 
-fn refusal(status: u16) -> Value {
+pub(super) fn refusal(status: u16) -> Value {
     let description = match status {
         304 => return json!({"description": "Nothing has moved since"}),
         400 => "It makes no sense",
