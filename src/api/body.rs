@@ -30,27 +30,38 @@ pub(super) async fn read_in<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
     length: u64,
 ) -> Result<Vec<u8>, Refused> {
-    let late = |_| Refused::BodyTimeout(time.as_secs());
-    timeout(time, read(body, length)).await.map_err(late)?
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    show_in(time, body, length, |part| bytes.extend_from_slice(part)).await?;
+    Ok(bytes)
 }
 
-async fn read<B: Buf>(
+/// Shows the body part by part and keeps nothing of it.
+pub(super) async fn show_in<B: Buf>(
+    time: Duration,
     body: impl Stream<Item = Result<B, warp::Error>>,
     length: u64,
-) -> Result<Vec<u8>, Refused> {
-    let mut body = pin!(body);
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    show: impl FnMut(&[u8]),
+) -> Result<(), Refused> {
+    let late = |_| Refused::BodyTimeout(time.as_secs());
+    timeout(time, show_all(body, length, show)).await.map_err(late)?
+}
+
+async fn show_all<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>>,
+    length: u64,
+    mut show: impl FnMut(&[u8]),
+) -> Result<(), Refused> {
+    let (mut body, mut left) = (pin!(body), length);
     while let Some(part) = poll_fn(|context| body.as_mut().poll_next(context)).await {
         let mut part = part.map_err(|_| Refused::BadRequest("the body broke off".into()))?;
-        if bytes.len() as u64 + part.remaining() as u64 > length {
-            return Err(Refused::TooLarge { limit: length });
-        }
+        let size = part.remaining() as u64;
+        left = left.checked_sub(size).ok_or(Refused::TooLarge { limit: length })?;
         while part.has_remaining() {
             let chunk = part.chunk();
-            bytes.extend_from_slice(chunk);
+            show(chunk);
             let count = chunk.len();
             part.advance(count);
         }
     }
-    Ok(bytes)
+    Ok(())
 }

@@ -18,6 +18,8 @@ pub(super) enum Refused {
     WrongToken,
     #[error("the token is not valid: {0}")]
     BadToken(String),
+    #[error("the signature or token of the webhook is missing or wrong")]
+    Unproven,
     #[error("a host speaks only for itself")]
     ForeignHost,
     #[error("the token is valid, but names nobody that this fleet knows")]
@@ -57,7 +59,9 @@ impl Refused {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NoToken | Self::WrongToken | Self::BadToken(_) => StatusCode::UNAUTHORIZED,
+            Self::NoToken | Self::WrongToken | Self::BadToken(_) | Self::Unproven => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::ForeignHost | Self::Nobody | Self::Forbidden(_) | Self::ForeignOrigin => {
                 StatusCode::FORBIDDEN
             }
@@ -69,6 +73,32 @@ impl Refused {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::NotYet(_) | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// One word for it, as a label of metrics.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad-request",
+            Self::NoToken => "no-token",
+            Self::WrongToken => "wrong-token",
+            Self::Unproven => "unproven",
+            Self::BadToken(_) => "bad-token",
+            Self::Nobody => "nobody",
+            Self::Forbidden(_) => "forbidden",
+            Self::ForeignOrigin => "foreign-origin",
+            Self::Unreachable => "unreachable",
+            Self::ForeignHost => "foreign-host",
+            Self::NotFound => "not-found",
+            Self::Method(_) => "method",
+            Self::BodyTimeout(_) => "body-timeout",
+            Self::OldSequence { .. } => "old-sequence",
+            Self::Conflict(_) => "conflict",
+            Self::NotYet(_) => "not-yet",
+            Self::LengthRequired => "length-required",
+            Self::TooLarge { .. } => "too-large",
+            Self::TooOften { .. } => "too-often",
+            Self::Busy => "busy",
         }
     }
 

@@ -29,9 +29,14 @@ pub(super) fn routes(
         .then(move |host, headers, body| {
             let context = Arc::clone(&context);
             async move {
+                let metrics = &context.needs.vitals.metrics;
                 match accept(&context, &host, &headers, body).await {
-                    Ok(reply) => reply,
+                    Ok(reply) => {
+                        metrics.report("accepted");
+                        reply
+                    }
                     Err(refused) => {
+                        metrics.report(refused.word());
                         tracing::debug!(%host, %refused, "report refused");
                         refused.reply()
                     }

@@ -9,7 +9,8 @@
 //!  GET  /api/v1/plan                   what a change does, before it is merged
 //!  GET  /api/v1/openapi.json           all of it, as OpenAPI 3.1
 //!  GET  /api/v1/me                     who I am, and what I may do where
-//!  GET  /healthz                       200 `ok`
+//!  POST /webhooks/<provider>           something was pushed, with a proof of a shared secret
+//!  GET  /healthz, /readyz, /metrics    is it alive, is it ready, how is it doing
 //! ```
 //!
 //! A request passes the cheap checks first: size, token, rate, and only then its body is read, parsed
@@ -26,10 +27,14 @@ mod identity;
 mod me;
 mod objects;
 pub mod openapi;
+mod operations;
 mod plan;
 mod query;
 mod rate;
+mod request;
 mod server;
+mod tls;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -37,12 +42,14 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use warp::Filter;
-use warp::http::Response;
 
 use crate::change::Judge;
 use crate::git::FleetRepository;
-use crate::observe::{Snapshot, Submission};
+use crate::observe::{Snapshot, Submission, Vitals};
 use caller::Caller;
+
+pub use tls::{Tls, TlsError};
+pub use webhooks::{SecretError, Secrets};
 
 /// What the API works with.
 #[derive(Debug, Clone)]
@@ -58,6 +65,32 @@ pub struct Needs {
     pub judge: Judge,
     /// Everybody may do everything: for one's own machine.
     pub development: bool,
+    /// How titan is doing.
+    pub vitals: Arc<Vitals>,
+    pub options: Options,
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections at one time; the next ones wait in the system's queue.
+    pub connections: usize,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Without any there are no webhooks.
+    pub webhook_secrets: Secrets,
+}
+
+impl Options {
+    /// Connections at one time, where the system allows so many open files.
+    pub const CONNECTIONS: usize = 16_384;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let webhook_secrets = Secrets::default();
+        Self { connections: Self::CONNECTIONS, tls: None, webhook_secrets }
+    }
 }
 
 /// What the routes need; one for all requests.
@@ -69,6 +102,7 @@ struct Context {
     known: deployments::Known,
     waits: deployments::Waits,
     identity: identity::Identity,
+    deliveries: webhooks::Deliveries,
 }
 
 impl Context {
@@ -79,8 +113,9 @@ impl Context {
             needs.wake.clone(),
         );
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
+        let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());
         let identity = identity::Identity::default();
-        Self { needs, rates: rate::Rates::default(), changes, known, waits, identity }
+        Self { needs, rates, changes, known, waits, identity, deliveries }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -91,18 +126,18 @@ impl Context {
 /// Serves until `shutdown`, then lets requests that are under way end.
 pub async fn serve(listener: TcpListener, needs: Needs, shutdown: impl Future<Output = ()> + Send) {
     let limits = needs.snapshot.borrow().limits.clone();
+    let (options, vitals) = (needs.options.clone(), Arc::clone(&needs.vitals));
     let context = Arc::new(Context::new(needs));
-    server::run(listener, routes(context), &limits, shutdown).await;
+    server::run(listener, routes(context), (&options, &limits, vitals), shutdown).await;
 }
 
 /// All routes. Whatever is refused is answered here: nothing is left to the server.
 fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (error::Reply,), Error = std::convert::Infallible> + Clone {
-    let health = warp::path!("healthz").and(error::get(error::READ)).map(|| {
-        Response::builder().body("ok".into()).expect("a status and a text make a response")
-    });
-    let routes = health.or(hosts::routes(Arc::clone(&context))).unify();
+    let routes = operations::routes(Arc::clone(&context));
+    let routes = routes.or(webhooks::routes(Arc::clone(&context))).unify();
+    let routes = routes.or(hosts::routes(Arc::clone(&context))).unify();
     let routes = routes.or(changes::routes(Arc::clone(&context))).unify();
     let description = match context.needs.development {
         true => openapi::without_security(),

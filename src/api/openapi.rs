@@ -103,18 +103,8 @@ fn paths() -> Value {
             "responses": responses("Me", &[401, 403, 503]),
         }}),
     );
-    paths.insert(
-        "/healthz".into(),
-        json!({"get": {
-            "operationId": "getHealth",
-            "summary": "Whether the process lives",
-            "security": [],
-            "responses": {"200": {
-                "description": "It does",
-                "content": {"text/plain": {"schema": {"type": "string"}}},
-            }},
-        }}),
-    );
+    paths.extend(super::operations::paths());
+    paths.extend(super::webhooks::paths());
     Value::Object(paths)
 }
 
@@ -278,7 +268,7 @@ fn change_responses() -> Value {
     Value::Object(all)
 }
 
-fn refusal(status: u16) -> Value {
+pub(super) fn refusal(status: u16) -> Value {
     let description = match status {
         304 => return json!({"description": "Nothing has moved since"}),
         400 => "It makes no sense",

@@ -11,10 +11,14 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::Needs;
+mod operations;
+mod tls;
+mod webhooks;
+
+use super::{Needs, Options};
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::{Limits, Name, ReportAnswer, Revision, TimeSpan};
-use crate::observe::{Refusal, Snapshot, Submission};
+use crate::observe::{Refusal, Snapshot, Submission, Vitals};
 
 const TOKEN_A: &str = "token-of-a";
 const TOKEN_B: &str = "token-of-b";
@@ -31,6 +35,8 @@ struct Api {
     address: SocketAddr,
     client: reqwest::Client,
     received: Arc<std::sync::Mutex<Vec<u64>>>,
+    wakes: mpsc::Receiver<()>,
+    vitals: Arc<Vitals>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
     /// Kept for its receivers; and the repository's folder.
@@ -48,6 +54,10 @@ fn repository(folder: &Path) -> FleetRepository {
 
 impl Api {
     async fn start(change: impl FnOnce(&mut Snapshot), controller: Loop) -> Self {
+        Self::with(Options::default(), change, controller).await
+    }
+
+    async fn with(options: Options, change: impl FnOnce(&mut Snapshot), controller: Loop) -> Self {
         let mut snapshot = Snapshot { ready: true, ..Snapshot::default() };
         for (host, token) in [("a", TOKEN_A), ("b", TOKEN_B)] {
             let digests = vec![[0; 32], Sha256::digest(token).into()];
@@ -76,18 +86,23 @@ impl Api {
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { drop(stopped.await) };
         let folder = tempfile::tempdir().unwrap();
+        let (wake, wakes) = mpsc::channel(1);
+        let vitals = Arc::<Vitals>::default();
         let needs = Needs {
             snapshot: receiver,
             submissions,
-            wake: mpsc::channel(1).0,
+            wake,
             repository: repository(folder.path()),
             judge: crate::change::Judge::here(),
             development: false,
+            vitals: Arc::clone(&vitals),
+            options,
         };
         let server = tokio::spawn(super::serve(listener, needs, shutdown));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let kept = (sender, folder);
-        Self { address, client, received, stop: Some(stop), server, _kept: kept }
+        let stop = Some(stop);
+        Self { address, client, received, wakes, vitals, stop, server, _kept: kept }
     }
 
     async fn normal() -> Self {

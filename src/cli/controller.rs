@@ -1,6 +1,9 @@
 //! `titan controller`: watches the config branch, takes reports, writes the other branches.
 
+use std::env::VarError;
+use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,10 +54,23 @@ pub(super) struct Args {
     /// Shortest time between two status commits [default: `limits.statusFlush` of the fleet, 5s]
     #[arg(long, value_name = "TIME")]
     flush: Option<TimeSpan>,
+    /// File with the certificate (and its chain) to serve by TLS, as PEM; a new one is taken over
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// File with the certificate's key, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// File with the secrets that senders of webhooks use, one a line [default: `TITAN_WEBHOOK_SECRET`]
+    #[arg(long, value_name = "FILE")]
+    webhook_secret_file: Option<PathBuf>,
     /// Write the log as JSON, one object a line
     #[arg(long)]
     log_json: bool,
 }
+
+/// Where the webhook secrets are when no file is named.
+const WEBHOOK_SECRET: &str = "TITAN_WEBHOOK_SECRET";
+const TLS_HINT: &str = "give the chain of certificates and its unencrypted key as PEM files, as certbot or cert-manager write them";
 
 /// Reports that wait for the loop; the limit's default, as the fleet is not read yet.
 const QUEUE: usize = 10_000;
@@ -66,14 +82,15 @@ const BIND_AGAIN: Duration = Duration::from_secs(1);
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let form = if args.log_json { service::Form::Json } else { service::Form::Text };
     service::log(context.global.verbose, form);
+    let options = options(args)?;
     let repository = context.open()?;
     let config = controller::Config {
         repository,
+        vitals: Arc::default(),
         workers: Arc::new(workers()?),
         poll: args.poll.map(TimeSpan::duration),
         flush: args.flush.map(TimeSpan::duration),
     };
-    let listen = (!args.no_listen).then_some(args.listen);
     let development = args.insecure_development;
     if development && !args.listen.ip().is_loopback() {
         let message =
@@ -81,26 +98,72 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
         return Err(Failure::usage(message).hint("listen on 127.0.0.1, or leave it out").into());
     }
     let runtime = service::runtime()?;
-    let done = runtime.block_on(serve(config, listen, development));
+    let door = Door { address: args.listen, options, development };
+    let done = runtime.block_on(serve(config, (!args.no_listen).then_some(door)));
     // Upkeep may be under way. Nobody waits for it: it ends by itself, or the next one does its work.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(
-    config: controller::Config,
-    listen: Option<SocketAddr>,
+/// Where the API is served, and how.
+struct Door {
+    address: SocketAddr,
+    options: api::Options,
     development: bool,
-) -> Result<Exit> {
+}
+
+/// What the operator chose for the door.
+fn options(args: &Args) -> Result<api::Options> {
+    let files = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+    let tls = files.map(|(certificate, key)| api::Tls::load(certificate, key)).transpose();
+    let tls = tls.map_err(|error| Failure::no(told(&error)).hint(TLS_HINT))?;
+    let connections = service::connections(api::Options::CONNECTIONS);
+    Ok(api::Options { connections, tls, webhook_secrets: webhook_secrets(args)? })
+}
+
+/// The secrets of `--webhook-secret-file`, else of the environment; none, and there are no webhooks.
+fn webhook_secrets(args: &Args) -> Result<api::Secrets> {
+    let (text, place) = match (&args.webhook_secret_file, std::env::var(WEBHOOK_SECRET)) {
+        (Some(path), _) => {
+            let place = format!("`{}`", path.display());
+            (std::fs::read_to_string(path).with_context(|| format!("cannot read {place}"))?, place)
+        }
+        (None, Ok(text)) if !text.is_empty() => (text, format!("`{WEBHOOK_SECRET}`")),
+        (None, Ok(_) | Err(VarError::NotPresent)) => return Ok(api::Secrets::default()),
+        (None, Err(VarError::NotUnicode(_))) => {
+            return Err(Failure::no(format!("`{WEBHOOK_SECRET}` is not UTF-8")).into());
+        }
+    };
+    let secrets = api::Secrets::read(&text);
+    Ok(secrets.map_err(|error| Failure::no(format!("the webhook secret in {place}: {error}")))?)
+}
+
+/// An error with its cause.
+fn told(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
     let (submit, submissions) = mpsc::channel(QUEUE);
     let (wake, wakes) = mpsc::channel(1);
     let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (stop, stopped) = watch::channel(false);
-    let repository = config.repository.clone();
+    let (repository, vitals) = (config.repository.clone(), Arc::clone(&config.vitals));
     let workers = Arc::clone(&config.workers);
     let judge = Judge::new(move |fleet, pairs| workers.problems(fleet, pairs));
-    let needs = api::Needs { snapshot, submissions: submit, wake, repository, judge, development };
-    let door = listen.map(|address| tokio::spawn(open_door(address, needs, stopped.clone())));
+    let door = door.map(|Door { address, options, development }| {
+        let needs = api::Needs {
+            snapshot,
+            submissions: submit,
+            wake,
+            repository,
+            judge,
+            development,
+            vitals,
+            options,
+        };
+        tokio::spawn(open_door(address, needs, stopped.clone()))
+    });
     let shutdown = async {
         service::stop_signal().await;
         tracing::info!("stopping");

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -48,4 +49,21 @@ pub(super) async fn stop_signal() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+}
+
+/// Files that titan itself needs open: packs, workers, git's pipes.
+const OWN_FILES: u64 = 512;
+/// More open files than that help nobody, and slow down programs that close all that may be open.
+const MOST_FILES: u64 = 1 << 20;
+
+/// Lets this process open as many files as it may. Returns how many connections fit in, at most `wanted`.
+pub(super) fn connections(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
+    let raised = Rlimit { current: Some(most), maximum: limit.maximum };
+    let before = limit.current.unwrap_or(MOST_FILES);
+    let open =
+        if before < most && setrlimit(Resource::Nofile, raised).is_ok() { most } else { before };
+    let fit = usize::try_from(open.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX);
+    wanted.min(fit).max(16)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  refs moved, poll ──▶ ┌──────┐ ──pass──▶ rendered branch      (a blocking task beside the loop)
 //!  report ────────────▶ │ loop │ ──flush─▶ status branch
-//!  deadline, flush ───▶ └──────┘ ──────▶ Snapshot, for the API
+//!  deadline, flush ───▶ └──────┘ ──────▶ Snapshot and Vitals, for the API
 //! ```
 //! A watch of the refs is a hint; what a pass does is decided by where the branches are.
 
@@ -14,6 +14,7 @@ pub mod reconcile;
 mod resume;
 mod sources;
 mod state;
+mod tell;
 pub mod timings;
 mod verify;
 pub mod workers;
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::git::{self, FleetRepository};
-use crate::observe::{Snapshot, Submission};
+use crate::observe::{Snapshot, Submission, Vitals};
 use state::State;
 use workers::Workers;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub poll: Option<Duration>,
     /// Shortest time between two status commits; `None`: as the fleet's limits say.
     pub flush: Option<Duration>,
+    /// Learns how it goes.
+    pub vitals: Arc<Vitals>,
 }
 
 /// What wakes the loop.

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::reconcile::{Pass, Reconciler};
 use super::timings::millis;
-use super::{Config, goal};
+use super::{Config, goal, tell};
 use crate::git::{FleetRepository, GitError};
 use crate::model::{FleetSpec, Revision, Timestamp};
-use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, is_issued};
+use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, Vitals, is_issued};
 
 /// What a job came to, and the reconciler that did it.
 pub(super) struct Finished {
@@ -42,6 +42,8 @@ pub(super) struct State {
     settings: FleetSpec,
     /// Where the branches were after the last pass.
     seen: Option<Heads>,
+    /// The commit of the config branch up to which all is rendered.
+    done: Option<Revision>,
     /// Away while a job is under way.
     reconciler: Option<Box<Reconciler>>,
     job: Option<JoinHandle<Finished>>,
@@ -92,6 +94,7 @@ impl State {
                 Ok(first) => break first,
                 Err(error) => {
                     faults += 1;
+                    tell::failed(&config.vitals, &error);
                     tracing::error!(
                         error = &error as &dyn Error,
                         "the first pass failed; it is tried again"
@@ -106,6 +109,7 @@ impl State {
             ledger,
             snapshots,
             seen: None,
+            done: None,
             reconciler: None,
             job: None,
             unchecked: None,
@@ -134,9 +138,11 @@ impl State {
             return;
         };
         let (repository, seen) = (self.config.repository.clone(), self.seen);
-        let rendered = self.settings.branches.rendered.clone();
+        let settings = self.settings.clone();
+        let (vitals, done) = (Arc::clone(&self.config.vitals), self.done);
         self.job = Some(spawn_blocking(move || {
-            let outcome = look(&mut reconciler, &repository, &rendered, seen);
+            let told = (&*vitals, done);
+            let outcome = look(&mut reconciler, &repository, &settings, seen, told);
             Finished { reconciler, outcome }
         }));
     }
@@ -168,7 +174,10 @@ impl State {
         let Finished { reconciler, outcome } = finished;
         self.reconciler = Some(reconciler);
         match outcome {
-            Outcome::Idle => self.faults = 0,
+            Outcome::Idle => {
+                self.faults = 0;
+                tell::idle(&self.config.vitals);
+            }
             Outcome::Passed(Ok(pass)) => {
                 self.faults = 0;
                 self.take_over(pass);
@@ -176,6 +185,7 @@ impl State {
             Outcome::Checked(Ok(differs)) => self.checked(differs),
             Outcome::Passed(Err(error)) | Outcome::Checked(Err(error)) => {
                 self.faults = self.faults.saturating_add(1);
+                tell::failed(&self.config.vitals, &error);
                 tracing::error!(error = &error as &dyn Error, "a pass failed; it is tried again");
                 // Whatever happened: the branches are read anew.
                 self.seen = None;
@@ -241,6 +251,11 @@ impl State {
         let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
         self.seen = Some((Some(pass.source.id), rendered.and_then(|rendered| rendered.revision)));
         self.follow(&pass);
+        if tell::is_rendered(&pass) {
+            self.done = Some(pass.source.id);
+        }
+        tell::passed(&self.config.vitals, &pass);
+        tell::fleet(&self.config.vitals, &self.ledger);
         let mut snapshot = Snapshot {
             rendered: self.seen.and_then(|(_, rendered)| rendered),
             diagnostics: Arc::new(pass.diagnostics.clone()),
@@ -299,6 +314,7 @@ impl State {
         };
         let ledger = &mut self.ledger;
         let answer = aside(|| ledger.report(&submission.report, Timestamp::now(), issued));
+        tell::deployed(&self.config.vitals, ledger);
         if let Err(Refusal::UnknownRevision(_)) = answer {
             // Another controller may have issued it a moment ago.
             self.look();
@@ -314,6 +330,7 @@ impl State {
 
     /// Lets time do its work, and writes what is due.
     pub(super) async fn settle(&mut self) {
+        self.config.vitals.metrics.waiting(self.waiting.len());
         self.ledger.tick(Timestamp::now());
         if self.ledger.is_dirty() && self.flush_at() <= Instant::now() {
             self.flush().await;
@@ -374,6 +391,8 @@ impl State {
         .await;
         self.ledger = ledger;
         self.flushed = Some(Instant::now());
+        tell::flushed(&self.config.vitals, result.is_ok());
+        tell::fleet(&self.config.vitals, &self.ledger);
         match result {
             Ok(revision) => {
                 self.flush_faults = 0;
@@ -422,17 +441,22 @@ impl State {
 fn look(
     reconciler: &mut Reconciler,
     repository: &FleetRepository,
-    rendered: &str,
+    settings: &FleetSpec,
     seen: Option<Heads>,
+    (vitals, done): (&Vitals, Option<Revision>),
 ) -> Outcome {
     let git = &repository.repository;
     let heads = || -> Result<Heads, GitError> {
         repository.refresh()?;
+        let rendered = &settings.branches.rendered;
         Ok((git.branch(&repository.branch)?, git.branch(rendered)?))
     };
     match heads() {
         Ok(heads) if seen == Some(heads) => Outcome::Idle,
-        Ok(_) => Outcome::Passed(reconciler.pass().map(Box::new)),
+        Ok((head, _)) => {
+            tell::behind(vitals, git, (head, done), settings.limits.backlog);
+            Outcome::Passed(reconciler.pass().map(Box::new))
+        }
         Err(error) => Outcome::Passed(Err(error)),
     }
 }

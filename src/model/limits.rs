@@ -173,7 +173,6 @@ pub struct Limits {
     pub render_time: Span,
     /// Memory of one render
     pub render_memory: Size,
-    // This one and the next bound routes that do not exist yet.
     /// Body of an HTTP request
     pub http_body: Size,
     /// Body of a webhook

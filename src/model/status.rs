@@ -190,14 +190,23 @@ pub enum Connection {
     External,
 }
 
-impl fmt::Display for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Connection {
+    pub const ALL: [Self; 4] = [Self::Online, Self::Offline, Self::Never, Self::External];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Online => "Online",
             Self::Offline => "Offline",
             Self::Never => "Never",
             Self::External => "External",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! [`fold`] says how one status moves; [`Ledger`] keeps all of them for a controller; [`files`] says
 //! where they lie in Git; [`view`] and [`mod@trace`] read them from there and need no controller.
+//! [`Vitals`] is how titan itself is doing.
 
 pub mod files;
 pub mod fold;
@@ -18,6 +19,7 @@ pub mod lineage;
 mod snapshot;
 pub mod trace;
 pub mod view;
+mod vitals;
 
 use tokio::sync::oneshot;
 
@@ -29,6 +31,7 @@ pub use ledger::{Changed, Goal, Ledger};
 pub use snapshot::{Digest, Snapshot};
 pub use trace::{Trace, trace};
 pub use view::{StatusView, Verdict};
+pub use vitals::{Connected, Health, Metrics, Part, Passed, Problem, Vitals};
 
 /// A report on its way from the API to the controller's loop, which owns the state.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Outside crates, and the only modules that may name them.
-const OWNERS: [(&str, &[&str]); 37] = [
+const OWNERS: [(&str, &[&str]); 40] = [
     ("gix", &["git"]),
     ("hashbrown", &["git"]),
     ("imara_diff", &["plan"]),
@@ -25,6 +25,9 @@ const OWNERS: [(&str, &[&str]); 37] = [
     ("tera", &["render"]),
     ("warp", &["api"]),
     ("hyper_util", &["api"]),
+    ("tokio_rustls", &["api"]),
+    ("aws_lc_rs", &["api"]),
+    ("prometheus_client", &["observe"]),
     ("granit_parser", &["parse", "change"]),
     ("serde_saphyr", &["parse", "render", "publish", "observe", "change", "cli"]),
     ("jsonschema", &["parse", "render"]),

@@ -81,6 +81,8 @@ impl World {
             repository: fleet.clone(),
             judge: crate::change::Judge::here(),
             development: false,
+            vitals: Arc::default(),
+            options: crate::api::Options::default(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1/hosts", listener.local_addr().unwrap());

@@ -62,6 +62,8 @@ impl World {
             wake: mpsc::channel(1).0,
             repository: repository.unwrap(),
             judge: crate::change::Judge::here(),
+            vitals: Arc::default(),
+            options: crate::api::Options::default(),
             development,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

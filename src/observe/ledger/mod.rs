@@ -62,6 +62,8 @@ pub struct Ledger {
     issued: BTreeMap<Revision, Option<u64>>,
     dirty: Dirty,
     unsettled: Unsettled,
+    /// See [`Ledger::take_deployed`].
+    deployed: Vec<Duration>,
 }
 
 /// What the next [`Ledger::reconciled`] compares, whatever it is told: nobody knows whether it is as
@@ -116,6 +118,7 @@ impl Ledger {
             issued: BTreeMap::new(),
             dirty: Dirty::default(),
             unsettled: Unsettled { all: true, hosts: BTreeSet::new() },
+            deployed: Vec::new(),
         }
     }
 
@@ -134,6 +137,28 @@ impl Ledger {
             phases: self.phases.clone(),
             ..fleet
         })
+    }
+
+    /// How many hosts there are, by connection. Costs a look at each of them.
+    #[must_use]
+    pub fn connections(&self) -> BTreeMap<Connection, u64> {
+        let mut found = BTreeMap::new();
+        for entry in self.hosts.values() {
+            *found.entry(entry.status.connection).or_default() += 1;
+        }
+        found
+    }
+
+    /// How many assignments there are, by phase.
+    #[must_use]
+    pub fn phases(&self) -> &BTreeMap<Phase, u64> {
+        &self.phases
+    }
+
+    /// For each assignment that a host said for the first time to be deployed, since this was asked last:
+    /// how long that is after the commit that changed it.
+    pub fn take_deployed(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.deployed)
     }
 
     #[must_use]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Ledger, Record, later, millis};
 use crate::model::{
-    Connection, DeploymentRef, HostReport, Name, Phase, ReportAnswer, Revision, Timestamp,
+    Connection, DeploymentRef, HostReport, Name, Phase, ReportAnswer, Revision, Timestamp, Trail,
 };
 use crate::observe::Refusal;
 use crate::observe::fold::{self, clean};
@@ -144,7 +144,7 @@ impl Ledger {
     }
 
     fn fold_all(&mut self, report: &HostReport, now: Timestamp) -> bool {
-        let mut changed = Vec::new();
+        let (mut changed, mut deployed) = (Vec::new(), Vec::new());
         let mut named = BTreeSet::new();
         let Some(entry) = self.hosts.get(&report.host) else { return false };
         for said in &report.assignments {
@@ -152,7 +152,9 @@ impl Ledger {
             // What nobody wants there has no status: the agent prunes it by itself.
             let Some(record) = entry.assignments.get(&said.deployment) else { continue };
             let previous = record.status(said.deployment.on(&report.host));
-            changed.extend(fold::fold(&previous, said, report.sequence, now));
+            let next = fold::fold(&previous, said, report.sequence, now);
+            deployed.extend(next.as_ref().and_then(|next| arrival(&previous.trail, &next.trail)));
+            changed.extend(next);
         }
         if report.full {
             let silent = entry.assignments.iter().filter(|(id, _)| !named.contains(id));
@@ -161,6 +163,7 @@ impl Ledger {
         }
         let any = !changed.is_empty();
         changed.into_iter().for_each(|status| self.put(status));
+        self.deployed.extend(deployed);
         any
     }
 
@@ -199,4 +202,11 @@ impl Ledger {
         heard
             .is_some_and(|(at, interval)| now < later(at, interval.saturating_mul(super::PATIENCE)))
     }
+}
+
+/// From the commit until it was deployed, when that is what the trail has more than before.
+fn arrival(before: &Trail, after: &Trail) -> Option<Duration> {
+    let deployed = after.deployed.filter(|_| before.deployed.is_none())?;
+    // A host's clock may be behind.
+    Some(Duration::try_from(deployed.duration_since(after.committed?)).unwrap_or_default())
 }

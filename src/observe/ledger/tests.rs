@@ -216,7 +216,13 @@ fn from_rendered_to_deployed() {
     let status = story.ledger.host(&host("a")).unwrap();
     assert_eq!((status.connection, status.generation), (Connection::Online, Some(1)));
 
-    assert!(!story.hears("a", false, &[], 13));
+    // Committed at 9, deployed at 12; that is told once.
+    assert_eq!(story.ledger.take_deployed(), [Duration::from_secs(3)]);
+    let connections = [(Connection::Online, 1), (Connection::Never, 1)];
+    assert_eq!(story.ledger.connections(), BTreeMap::from(connections));
+
+    assert!(!story.hears("a", false, &[(PROD, Deployed, 1)], 13));
+    assert!(story.ledger.take_deployed().is_empty());
     assert_eq!(story.dirty(), [""; 0], "a heartbeat is nothing to write down");
     story.reconcile(14);
     assert_eq!(story.dirty(), [""; 0], "nor is a pass that changed nothing");

@@ -9,6 +9,7 @@ mod http;
 mod incremental;
 mod kill;
 mod objects;
+mod operations;
 mod plan;
 mod polling;
 mod remote;
