@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When the store cannot be used, or the session has ended.
-#[cfg_attr(not(test), expect(dead_code, reason = "commands that talk to a server use it"))]
+#[expect(dead_code, reason = "commands that talk to a server will use it")]
 pub(crate) fn token_for(server: &str) -> anyhow::Result<Option<String>> {
     let (store, server) = (Store::open()?, server::key(server)?);
     let runtime = super::runtime()?;
@@ -105,8 +105,8 @@ pub(crate) struct Asked<'a> {
     /// What the ID token has to repeat.
     pub(crate) nonce: Option<&'a str>,
     /// The session that is renewed.
-    pub(super) before: Option<&'a Session>,
-    pub(super) subject: Option<&'a str>,
+    pub(crate) before: Option<&'a Session>,
+    pub(crate) subject: Option<&'a str>,
 }
 
 /// A session of the tokens that the provider gave, if they are good.

@@ -13,8 +13,6 @@ pub(crate) enum AccountError {
     Readable(PathBuf),
     #[error("the folder `{}` holds tokens, and others can write into it", .0.display())]
     Writable(PathBuf),
-    #[error("`{}` belongs to somebody else", .0.display())]
-    Foreign(PathBuf),
     #[error("`{}` cannot be understood: {problem}", path.display())]
     Malformed { path: PathBuf, problem: String },
     #[error("cannot {what} `{}`", path.display())]
@@ -103,13 +101,7 @@ impl AccountError {
             Self::Ended { server } | Self::NotLoggedIn { server } => {
                 format!("`titan login --server {server}`")
             }
-            Self::Io { .. }
-            | Self::Foreign(_)
-            | Self::Random
-            | Self::Url { .. }
-            | Self::Lacks(_) => {
-                return None;
-            }
+            Self::Io { .. } | Self::Random | Self::Url { .. } | Self::Lacks(_) => return None,
         };
         Some(hint)
     }

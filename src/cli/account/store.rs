@@ -84,7 +84,7 @@ impl Store {
         }
         self.check_folder()?;
         let mut text = Vec::new();
-        let read = file.by_ref().take(LONGEST).read_to_end(&mut text);
+        let read = (&mut file).take(LONGEST).read_to_end(&mut text);
         read.map_err(AccountError::io("read", &path))?;
         let contents: Contents = serde_json::from_slice(&text).map_err(|error| {
             // Where it is, and not what: it may be a token.
