@@ -137,7 +137,14 @@ impl Login {
         self.child.stdout.take().expect("it is piped").read_to_string(&mut out).expect("UTF-8");
         let code = self.child.wait().expect("it ends").code().expect("it ends by itself");
         self.said.extend(self.lines.iter().map(|line| line + "\n"));
-        Done { code, out, err: self.said }
+        Done { code, out, err: std::mem::take(&mut self.said) }
+    }
+}
+
+impl Drop for Login {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

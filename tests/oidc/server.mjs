@@ -12,6 +12,9 @@ const [folder, ttl = '{}'] = process.argv.slice(2);
 const main = join(folder, 'node_modules', 'oidc-provider', 'lib', 'index.js');
 const { Provider } = await import(pathToFileURL(main));
 
+// Its notes would go to a pipe that nobody reads any more.
+console.info = () => {};
+
 const MOUNT = '/realms/titan';
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 

@@ -52,15 +52,20 @@ impl Browser {
     pub(super) fn walk(&mut self, url: &str, will: Will) -> String {
         let mut url = Url::parse(url).expect("a URL");
         let mut page = self.send(self.client.get(url.clone()));
+        let mut denied = false;
         for _ in 0..PAGES {
             let next = if let Some(location) = &page.location {
                 url = url.join(location).expect("a URL");
                 self.client.get(url.clone())
+            } else if denied {
+                return page.body;
             } else if let (Will::Deny, Some(link)) = (will, abort(&page.body)) {
+                denied = true;
                 url = url.join(&link).expect("a URL");
                 self.client.get(url.clone())
             } else if let Some((action, fields)) = form(&page.body, will) {
                 url = url.join(&action).expect("a URL");
+                denied = fields.iter().any(|(name, _)| name == "abort");
                 let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
                 self.form(url.as_str(), &fields)
             } else {

@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 
 use warp::Filter;
 
-use super::browser;
+use super::{PATIENCE, browser};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -53,9 +54,17 @@ impl Provider {
             .stderr(Stdio::null())
             .spawn()
             .expect("node runs");
-        let stdout = child.stdout.take().expect("it is piped");
-        let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let issuer = lines.into_iter().find(|line| line.starts_with("http")).expect("it starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (send, line) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut issuer = String::new();
+            let _ = stdout.read_line(&mut issuer);
+            let _ = send.send(issuer.trim_end().to_owned());
+            // Read on: who writes where nobody reads ends.
+            let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+        });
+        let issuer = line.recv_timeout(PATIENCE).expect("the provider starts");
+        assert!(issuer.starts_with("http://127.0.0.1:"), "{issuer}");
         Some(Self { issuer, child })
     }
 
