@@ -149,3 +149,121 @@ impl Person {
         self.name.as_deref().or(self.email.as_deref()).unwrap_or(&self.subject)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::hex;
+
+    const ISSUER: &str = "https://login.example/realms/titan";
+    /// The key pair of RFC 8410, section 10.
+    const PRIVATE: &str = "302e020100300506032b657004220420\
+        d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842";
+    const PUBLIC: &str = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
+
+    fn keys() -> Value {
+        json!({"keys": [
+            {"kty": "new", "kid": "two"},
+            {"kty": "RSA", "kid": "one", "use": "enc", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB"},
+            {"kty": "OKP", "crv": "Ed25519", "kid": "one", "use": "sig", "alg": "EdDSA", "x": PUBLIC},
+        ]})
+    }
+
+    fn claims() -> Value {
+        let now = Timestamp::now().as_second();
+        json!({
+            "iss": ISSUER, "aud": "titan", "sub": "ann", "nonce": "n1",
+            "iat": now, "exp": now + 300,
+        })
+    }
+
+    fn signed(claims: &Value, kid: &str) -> Secret {
+        let header = Header { kid: Some(kid.into()), ..Header::new(Algorithm::EdDSA) };
+        let key = EncodingKey::from_ed_der(&hex::decode_all(PRIVATE).expect("digits"));
+        Secret::new(encode(&header, claims, &key).expect("it signs"))
+    }
+
+    fn judged(token: &Secret) -> Result<Value, AccountError> {
+        let expected =
+            Expected { issuer: ISSUER, client: "titan", nonce: Some("n1"), subject: Some("ann") };
+        check(token, &keys(), &expected)
+    }
+
+    #[test]
+    fn a_good_token_is_taken() {
+        assert_eq!(judged(&signed(&claims(), "one")).expect("it is good")["sub"], "ann");
+        let mut several = claims();
+        several["aud"] = json!(["titan", "other"]);
+        several["azp"] = "titan".into();
+        assert!(judged(&signed(&several, "one")).is_ok());
+    }
+
+    #[test]
+    fn other_claims_are_refused() {
+        let now = Timestamp::now().as_second();
+        let check = |claim: &str, value: Value| {
+            let mut claims = claims();
+            claims[claim] = value;
+            let error = judged(&signed(&claims, "one")).expect_err(claim);
+            assert!(matches!(error, AccountError::IdToken(_)), "{error}");
+        };
+        check("iss", "https://login.example".into());
+        check("iss", Value::Null);
+        check("aud", "other".into());
+        check("aud", json!([]));
+        check("aud", Value::Null);
+        check("azp", "other".into());
+        check("nonce", "n2".into());
+        check("nonce", Value::Null);
+        check("sub", "eve".into());
+        check("sub", Value::Null);
+        check("exp", json!(now - 120));
+        check("exp", Value::Null);
+        check("nbf", json!(now + 120));
+    }
+
+    #[test]
+    fn other_signatures_are_refused() {
+        let good = signed(&claims(), "one");
+        let (head, signature) = good.reveal().rsplit_once('.').expect("it has three parts");
+        let (header, payload) = head.split_once('.').expect("it has three parts");
+        // Another payload below the same signature.
+        let mut eve = claims();
+        eve["name"] = "Eve".into();
+        let other = signed(&eve, "one");
+        let other = other.reveal().split('.').nth(1).expect("it has three parts");
+        // {"alg":"none"}
+        let none = "eyJhbGciOiJub25lIn0";
+        let texts = [
+            format!("{header}.{other}.{signature}"),
+            format!("{none}.{payload}."),
+            format!("{head}."),
+            "s3cret".into(),
+            String::new(),
+        ];
+        let shared = EncodingKey::from_secret(PUBLIC.as_bytes());
+        let shared =
+            encode(&Header { kid: Some("one".into()), ..Header::default() }, &claims(), &shared);
+        let texts = texts.into_iter().chain([shared.expect("it signs")]);
+        for token in
+            texts.map(Secret::new).chain([signed(&claims(), "two"), signed(&claims(), "x")])
+        {
+            let error = judged(&token).expect_err(token.reveal());
+            assert!(matches!(error, AccountError::IdToken(_)), "{error}");
+            assert!(token.reveal().is_empty() || !error.to_string().contains(token.reveal()));
+        }
+    }
+
+    #[test]
+    fn a_person_has_a_name() {
+        let mut claims = claims();
+        claims["preferred_username"] = "ann".into();
+        claims["groups"] = json!(["dev", 7]);
+        let person = Person::named_by(&signed(&claims, "one")).expect("it is a JWT");
+        assert_eq!((person.called(), person.groups.as_slice()), ("ann", &["dev".to_owned()][..]));
+        assert_eq!(Person::named_by(&Secret::new("opaque")), None);
+    }
+}
