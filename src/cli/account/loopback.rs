@@ -7,7 +7,7 @@ use reqwest::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::http::plain;
 use super::{AccountError, Secret};
@@ -17,6 +17,7 @@ const PATH: &str = "/callback";
 const REQUEST: usize = 16 << 10;
 /// Time for a request; a browser may open connections that it does not use.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Most connections at a time.
 const CONNECTIONS: usize = 16;
 
@@ -74,7 +75,12 @@ impl Loopback {
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
-                Ok((stream, _)) = self.listener.accept(), if open.len() < CONNECTIONS => {
+                accepted = self.listener.accept(), if open.len() < CONNECTIONS => {
+                    let Ok((stream, _)) = accepted else {
+                        // The system is short of something; it may pass.
+                        sleep(PAUSE).await;
+                        continue;
+                    };
                     let expected = self.expected.clone();
                     open.spawn(async move {
                         timeout(PATIENCE, serve(stream, &expected)).await.unwrap_or(Arrival::Other)
