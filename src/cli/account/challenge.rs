@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::AccountError;
-use crate::model::hex;
+use crate::model::{base64, hex};
 
 /// 32 random bytes as 64 digits: what may stand in a URL, and long enough for a verifier.
 ///
@@ -20,18 +20,9 @@ pub(super) fn challenge(verifier: &str) -> String {
     base64url(&Sha256::digest(verifier.as_bytes()))
 }
 
+/// RFC 4648, section 5.
 fn base64url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or_default());
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..=group.len() {
-            let index = bits >> (18 - 6 * digit) & 63;
-            text.push(char::from(DIGITS[index as usize]));
-        }
-    }
-    text
+    base64::encode(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
 #[cfg(test)]
