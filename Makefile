@@ -20,6 +20,7 @@ demo: tools ## run the whole system on this machine, commit to deploy (KEEP=DIR 
 	./target/debug/titan demo $(if $(KEEP),--keep "$(KEEP)")
 
 test: tools ## run all tests
+	@sh tests/tools.sh test
 	$(CARGO) test --locked --all-targets
 	$(CARGO) test --locked --doc
 

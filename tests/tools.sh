@@ -1,10 +1,15 @@
 #!/bin/sh
-# Installs what `make` needs and the machine lacks. Prints nothing when nothing is missing.
+# Installs what `make` needs and the machine lacks; with `test`, what the tests need too. Prints nothing
+# when nothing is missing.
 set -eu
 
 missing=
 command -v git >/dev/null 2>&1 || missing="$missing git"
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+if [ "${1-}" = test ]; then
+    command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+    command -v npm >/dev/null 2>&1 || missing="$missing npm"
+fi
 
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing" >&2; exit 1; }
@@ -24,3 +29,16 @@ for component in rustfmt clippy; do
     cargo "$(echo $component | sed s/rust//)" --version >/dev/null 2>&1 ||
         rustup component add "$component" >&2
 done
+
+# What only the tests need.
+[ "${1-}" = test ] || exit 0
+
+# A real OpenID provider for tests/it/login.rs, in a folder outside of the tree.
+oidc=${XDG_CACHE_HOME:-$HOME/.cache}/titan-tests/oidc
+if ! cmp -s tests/oidc/package-lock.json "$oidc/installed.json"; then
+    echo "installing an OpenID provider for the tests" >&2
+    mkdir -p "$oidc"
+    cp tests/oidc/package.json tests/oidc/package-lock.json "$oidc"
+    (cd "$oidc" && npm ci --silent --no-audit --no-fund --ignore-scripts) >&2
+    cp tests/oidc/package-lock.json "$oidc/installed.json"
+fi

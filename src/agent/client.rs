@@ -114,7 +114,8 @@ impl fmt::Display for ControllerUrl {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether an address is on this machine, for sure.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let ip = address.parse::<std::net::IpAddr>();

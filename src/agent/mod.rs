@@ -38,6 +38,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+pub(crate) use client::is_loopback;
 pub use client::{ClearText, ControllerError, ControllerUrl, Token};
 
 use crate::deliver::{DeliverError, Delivery, Directory, Hook, Store, Swap};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use super::account::AccountError;
 use super::output::Output;
 use crate::agent::AgentError;
 use crate::change::ChangeError;
@@ -145,6 +146,9 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.exit, failure.hint.clone());
+        }
+        if let Some(account) = cause.downcast_ref::<AccountError>() {
+            return (account.exit(), account.hint());
         }
         if let Some(change) = cause.downcast_ref::<ChangeError>() {
             return judge_change(change);

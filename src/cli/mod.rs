@@ -12,6 +12,7 @@
 //! A new command is a file with `Args` and `run(&Args, &Context) -> anyhow::Result<Exit>`, and one
 //! line each in `Command` and in `dispatch`.
 
+mod account;
 mod agent;
 mod bench;
 mod completions;
@@ -29,6 +30,8 @@ mod help;
 mod history;
 mod host;
 mod init;
+mod login;
+mod logout;
 mod names;
 mod output;
 mod plan;
@@ -44,6 +47,7 @@ mod table;
 mod trace;
 mod validate;
 mod verify;
+mod whoami;
 mod worker;
 
 use std::process::ExitCode;
@@ -108,6 +112,11 @@ enum Command {
     History(history::Args),
     Verify(verify::Args),
     Resume(resume::Args),
+    Login(login::Args),
+    /// Take back and remove the tokens of a server
+    Logout(logout::Args),
+    /// Show who a server takes you for
+    Whoami(whoami::Args),
     Demo(demo::Args),
     /// Fleets of any size, and changes of them, to try titan with
     #[command(subcommand)]
@@ -171,6 +180,9 @@ fn dispatch(command: &Command, context: &Context) -> anyhow::Result<Exit> {
         Command::History(args) => history::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Resume(args) => resume::run(args, context),
+        Command::Login(args) => login::run(args, context),
+        Command::Logout(args) => logout::run(args, context),
+        Command::Whoami(args) => whoami::run(args, context),
         Command::Demo(args) => demo::run(args, context),
         Command::Bench(command) => bench::run(command, context),
         Command::Schema(args) => schema::run(args, context),

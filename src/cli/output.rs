@@ -100,6 +100,11 @@ impl Output {
         }
     }
 
+    /// Says what a person has to do now; `--quiet` does not silence it.
+    pub(crate) fn ask(&self, text: &str) {
+        self.say(text);
+    }
+
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
             self.say(&format!("{WARNING}warning:{WARNING:#} {text}"));

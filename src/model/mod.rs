@@ -14,7 +14,7 @@
 
 pub mod access;
 pub mod assignment;
-mod base64;
+pub(crate) mod base64;
 pub mod desired;
 pub mod diagnostic;
 #[cfg(test)]
