@@ -1,4 +1,5 @@
-//! `GET /api/v1/me`: who asks, as titan knows them, and what they may do where.
+//! `GET /api/v1/me`: who asks, as titan knows them, and what they may do where. `GET /api/v1/identity`:
+//! where people log in, for who has no token yet.
 
 use std::sync::Arc;
 
@@ -9,18 +10,39 @@ use warp::{Filter, Rejection};
 use super::Context;
 use super::error::{Refused, Reply, json_reply};
 use crate::model::access::{is_admin, role_in};
+use crate::model::identity::IssuerKind;
 use crate::model::{Fleet, Subject};
 
 pub(super) fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (Reply,), Error = Rejection> + Clone {
-    warp::path!("api" / "v1" / "me")
+    let asked = Arc::clone(&context);
+    let identity = warp::path!("api" / "v1" / "identity")
+        .and(super::error::get(super::error::READ))
+        .map(move || json_reply(StatusCode::OK, &offers(&asked.snapshot().fleet)));
+    let me = warp::path!("api" / "v1" / "me")
         .and(super::error::get(super::error::READ))
         .and(warp::header::headers_cloned())
         .then(move |headers: HeaderMap| {
             let context = Arc::clone(&context);
             async move { me(&context, &headers).await.unwrap_or_else(|refused| refused.reply()) }
+        });
+    identity.or(me).unify()
+}
+
+/// What `titan login` needs to know: none of it is a secret.
+fn offers(fleet: &Fleet) -> Value {
+    let people = fleet.settings.identity.iter().filter(|of| of.kind == IssuerKind::People);
+    let offers = people.map(|of| {
+        json!({
+            "name": of.name,
+            "issuer": of.issuer,
+            "clientId": of.client_id,
+            "audience": of.audience,
+            "scopes": of.scopes,
         })
+    });
+    json!({"issuers": offers.collect::<Vec<_>>()})
 }
 
 async fn me(context: &Context, headers: &HeaderMap) -> Result<Reply, Refused> {

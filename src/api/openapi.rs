@@ -103,6 +103,22 @@ fn paths() -> Value {
             "responses": responses("Me", &[401, 403, 503]),
         }}),
     );
+    paths.insert(
+        "/api/v1/identity".into(),
+        json!({"get": {
+            "operationId": "getIdentity",
+            "summary": "Where people log in",
+            "security": [],
+            "parameters": [],
+            "responses": {"200": {
+                "description": "The issuers whose people are known",
+                "content": {"application/json": {"schema": {
+                    "type": "object", "required": ["issuers"],
+                    "properties": {"issuers": {"type": "array", "items": {"type": "object"}}},
+                }}},
+            }},
+        }}),
+    );
     paths.extend(super::operations::paths());
     paths.extend(super::webhooks::paths());
     Value::Object(paths)

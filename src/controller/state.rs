@@ -223,6 +223,7 @@ impl State {
             pass.unchecked = false;
             pass.touched = Some(Changed::default());
             self.follow(&pass);
+            self.show(&pass);
         }
     }
 
@@ -256,18 +257,28 @@ impl State {
         }
         tell::passed(&self.config.vitals, &pass);
         tell::fleet(&self.config.vitals, &self.ledger);
+        self.show(&pass);
+        self.unchecked = pass.unchecked.then_some(pass);
+    }
+
+    /// Shows the API what is known after a pass.
+    fn show(&self, pass: &Pass) {
+        let mut fleet = Arc::clone(&pass.fleet);
+        if fleet.held.all.is_some() {
+            // Who is who does not become unknown because somebody broke `titan.yaml`.
+            Arc::make_mut(&mut fleet).settings = pass.settings.clone();
+        }
         let mut snapshot = Snapshot {
             rendered: self.seen.and_then(|(_, rendered)| rendered),
             diagnostics: Arc::new(pass.diagnostics.clone()),
             held: Arc::new(pass.held.clone()),
-            ..Snapshot::of(&pass.fleet, &self.snapshots.borrow())
+            ..Snapshot::of(&fleet, &self.snapshots.borrow())
         };
         let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
         if let Some(rendered) = rendered {
             snapshot.keep_folders(&rendered.folders);
         }
         self.snapshots.send_replace(Arc::new(snapshot));
-        self.unchecked = pass.unchecked.then_some(pass);
     }
 
     /// Tells the ledger.

@@ -90,6 +90,12 @@ pub struct Issuer {
     pub issuer: String,
     /// The `aud` that its tokens must have: what titan is called there
     pub audience: String,
+    /// What `titan login` is called there: a public client; absent: nobody logs in with it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// What `titan login` asks for beside `openid`; absent: `profile email offline_access`
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
     /// Whom it speaks of
     #[serde(default)]
     pub kind: IssuerKind,

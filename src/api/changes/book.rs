@@ -40,7 +40,7 @@ pub(super) enum Seen {
 
 impl Book {
     /// Notes a request. One that failed may come again.
-    pub(super) fn enter(&self, id: &RequestId, digest: &str) -> Seen {
+    pub(super) fn enter(&self, id: &RequestId, digest: &str, actor: &str) -> Seen {
         let mut pages = self.pages();
         if let Some(entry) = pages.entries.get(id) {
             if entry.digest != digest {
@@ -51,7 +51,9 @@ impl Book {
             }
             pages.decided.retain(|other| other != id);
         }
-        let (change, receiver) = watch::channel(Change::new(id, State::Accepted));
+        let actor = Some(actor.to_owned());
+        let (change, receiver) =
+            watch::channel(Change { actor, ..Change::new(id, State::Accepted) });
         pages.entries.insert(id.clone(), Entry { digest: digest.to_owned(), change });
         Seen::Never(receiver)
     }
@@ -61,7 +63,8 @@ impl Book {
         let mut pages = self.pages();
         let id = change.id.clone();
         let Some(entry) = pages.entries.get(&id) else { return };
-        entry.change.send_replace(change);
+        let actor = entry.change.borrow().actor.clone();
+        entry.change.send_replace(Change { actor, ..change });
         pages.decided.push_back(id);
         if pages.decided.len() > DECIDED
             && let Some(oldest) = pages.decided.pop_front()
@@ -93,14 +96,14 @@ mod tests {
         let (book, id) =
             (Book::default(), |n: usize| format!("r{n}").parse::<RequestId>().unwrap());
         for n in 0..=DECIDED {
-            assert!(matches!(book.enter(&id(n), "x"), Seen::Never(_)));
+            assert!(matches!(book.enter(&id(n), "x", "anna"), Seen::Never(_)));
             book.decide(Change::new(&id(n), State::Unchanged));
         }
         assert_eq!(book.get(&id(0)), None);
-        assert!(matches!(book.enter(&id(1), "x"), Seen::Before(_)));
-        assert!(matches!(book.enter(&id(1), "y"), Seen::Other));
-        book.enter(&id(0), "x");
+        assert!(matches!(book.enter(&id(1), "x", "anna"), Seen::Before(_)));
+        assert!(matches!(book.enter(&id(1), "y", "anna"), Seen::Other));
+        book.enter(&id(0), "x", "anna");
         book.decide(Change::failed(&id(0), "no".into()));
-        assert!(matches!(book.enter(&id(0), "x"), Seen::Never(_)), "it may be tried again");
+        assert!(matches!(book.enter(&id(0), "x", "anna"), Seen::Never(_)), "it may be tried again");
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn follow(
     };
     if let Some(commit) = commit {
         let trace = trace::trace(git, &heads, commit)?;
-        return Ok(Some(change(id, commit, &trace)));
+        let actor = git.commit(commit)?.trailer("Titan-Actor").map(str::to_owned);
+        return Ok(Some(Change { actor, ..change(id, commit, &trace) }));
     }
     let branch = format!("titan/change/{id}");
     let proposed = if crate::git::valid_branch_name(&branch) { git.branch(&branch)? } else { None };

@@ -54,6 +54,9 @@ pub(super) struct Change {
     pub(super) href: String,
     #[serde(skip)]
     pub(super) refusal: Option<StatusCode>,
+    /// Who asked for it, where that is known.
+    #[serde(skip)]
+    pub(super) actor: Option<String>,
 }
 
 /// The stages of a request.
@@ -89,6 +92,7 @@ impl Change {
             diagnostics: Vec::new(),
             href: format!("/api/v1/changes/{id}"),
             refusal: None,
+            actor: None,
         }
     }
 
@@ -171,9 +175,13 @@ async fn get(
     id: &RequestId,
     headers: &warp::http::HeaderMap,
 ) -> Result<Reply, Refused> {
-    context.caller(headers).await?;
+    let caller = context.caller(headers).await?;
+    let all = caller.may_read_all(&context.snapshot().fleet);
+    // Others' requests are nobody else's business: as if there were none.
+    let own = move |actor: &str| all || actor == caller.actor();
     let known = context.changes.book.get(id);
     let commit = match known {
+        Some(change) if !change.actor.as_deref().is_none_or(&own) => return Err(Refused::NotFound),
         Some(change) if change.state != State::Committed => {
             return Ok(json_reply(StatusCode::OK, &change));
         }
@@ -186,5 +194,6 @@ async fn get(
         tracing::warn!(%error, "a change cannot be followed");
         Refused::Busy
     })?;
+    let found = found.filter(|change| change.actor.as_deref().is_none_or(own));
     found.map(|change| json_reply(StatusCode::OK, &change)).ok_or(Refused::NotFound)
 }

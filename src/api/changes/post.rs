@@ -47,7 +47,7 @@ pub(super) async fn post<B: Buf>(
         caller.may(&snapshot.fleet, one)?;
     }
     let digest = digest(&wish);
-    let mut decided = match context.changes.book.enter(&id, &digest) {
+    let mut decided = match context.changes.book.enter(&id, &digest, &caller.actor()) {
         Seen::Before(decided) => decided,
         Seen::Other => return Err(Refused::Conflict(OTHER.into())),
         Seen::Never(decided) => {
