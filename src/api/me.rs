@@ -9,6 +9,7 @@ use warp::{Filter, Rejection};
 
 use super::Context;
 use super::error::{Refused, Reply, json_reply};
+use super::openapi::responses;
 use crate::model::access::{is_admin, role_in};
 use crate::model::identity::IssuerKind;
 use crate::model::{Fleet, Subject};
@@ -43,6 +44,37 @@ fn offers(fleet: &Fleet) -> Value {
         })
     });
     json!({"issuers": offers.collect::<Vec<_>>()})
+}
+
+/// Both routes, for the OpenAPI document.
+pub(super) fn paths() -> Map<String, Value> {
+    let mut paths = Map::new();
+    paths.insert(
+        "/api/v1/me".into(),
+        json!({"get": {
+            "operationId": "getMe",
+            "summary": "Who the caller is, and what they may do where",
+            "parameters": [],
+            "responses": responses("Me", &[401, 403, 503]),
+        }}),
+    );
+    paths.insert(
+        "/api/v1/identity".into(),
+        json!({"get": {
+            "operationId": "getIdentity",
+            "summary": "Where people log in",
+            "security": [],
+            "parameters": [],
+            "responses": {"200": {
+                "description": "The issuers whose people are known",
+                "content": {"application/json": {"schema": {
+                    "type": "object", "required": ["issuers"],
+                    "properties": {"issuers": {"type": "array", "items": {"type": "object"}}},
+                }}},
+            }},
+        }}),
+    );
+    paths
 }
 
 async fn me(context: &Context, headers: &HeaderMap) -> Result<Reply, Refused> {

@@ -94,31 +94,7 @@ fn paths() -> Value {
         paths.insert(format!("/api/v1/{kind}{path}"), json!({"get": one(kind, parts)}));
     }
     paths.extend(super::deployments::paths());
-    paths.insert(
-        "/api/v1/me".into(),
-        json!({"get": {
-            "operationId": "getMe",
-            "summary": "Who the caller is, and what they may do where",
-            "parameters": [],
-            "responses": responses("Me", &[401, 403, 503]),
-        }}),
-    );
-    paths.insert(
-        "/api/v1/identity".into(),
-        json!({"get": {
-            "operationId": "getIdentity",
-            "summary": "Where people log in",
-            "security": [],
-            "parameters": [],
-            "responses": {"200": {
-                "description": "The issuers whose people are known",
-                "content": {"application/json": {"schema": {
-                    "type": "object", "required": ["issuers"],
-                    "properties": {"issuers": {"type": "array", "items": {"type": "object"}}},
-                }}},
-            }},
-        }}),
-    );
+    paths.extend(super::me::paths());
     paths.extend(super::operations::paths());
     paths.extend(super::webhooks::paths());
     Value::Object(paths)
@@ -246,7 +222,7 @@ fn capital(word: &str) -> String {
 }
 
 /// The usual answers of a route, and what goes wrong.
-fn responses(schema: &str, others: &[u16]) -> Value {
+pub(super) fn responses(schema: &str, others: &[u16]) -> Value {
     let mut all = Map::new();
     all.insert(
         "200".into(),
