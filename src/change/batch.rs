@@ -8,12 +8,14 @@
 //! When the branch was moved by somebody else, all is done again on top of theirs.
 
 use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::time::Duration;
 
 use super::check::{self, Judge};
 use super::commit::{ChangeError, Edit, Options, Place, TRIES, apply, is_lost, message, pause};
 use super::requests::{DIGEST_TRAILER, ID_TRAILER, Requests};
 use crate::git::{
-    CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Sources, TreeEdit,
+    CommitDraft, FleetRepository, GitError, Location, RefUpdate, Repository, Sources, TreeEdit,
 };
 use crate::model::{RepoPath, RequestId, Revision, TreeId};
 use crate::parse::{self, Parsed, Parser};
@@ -119,6 +121,7 @@ impl Desk {
     ) -> Result<Vec<Outcome>, GitError> {
         let (fleet, judge) = (self.fleet.clone(), self.judge.clone());
         let git = &fleet.repository;
+        let _turn = turn(&fleet);
         let checked_out =
             git.worktree().is_some() && git.head_branch()?.as_ref() == Some(&fleet.branch);
         let _held = if checked_out { git.hold_worktree()? } else { None };
@@ -179,6 +182,26 @@ impl Desk {
         draft.run(&mut self.reader, requests, known, Check::Each)?;
         Ok(draft)
     }
+}
+
+/// How long others on this machine are waited for, in pauses of a millisecond.
+const TURN: u32 = 1000;
+
+/// Waits a while for others on this machine that commit to the same repository: a race costs the loser
+/// all of its work. Only the compare-and-swap decides, so nobody depends on it; a remote has no such queue.
+fn turn(fleet: &FleetRepository) -> Option<File> {
+    if !matches!(fleet.location, Location::Local(_)) {
+        return None;
+    }
+    let file = File::create(fleet.repository.git_dir().join("titan-changes.lock")).ok()?;
+    for _ in 0..TURN {
+        match file.try_lock() {
+            Ok(()) => return Some(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
 }
 
 /// Commits in the making, of which no branch knows.
