@@ -33,7 +33,8 @@ pub(super) fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (Reply,), Error = Rejection> + Clone {
     let health = warp::path!("healthz").and(error::get(error::READ)).map(|| {
-        Response::builder().body("ok".into()).expect("a status and a text make a response")
+        let builder = Response::builder().header(header::CONTENT_TYPE, "text/plain");
+        builder.body("ok".into()).expect("a status and a text make a response")
     });
     let asked = Arc::clone(&context);
     let ready = warp::path!("readyz").and(error::get(error::READ)).map(move || readiness(&asked));

@@ -176,6 +176,7 @@ async fn a_report_reaches_the_loop_and_is_answered() {
     assert_eq!((answer.status, answer.body), (200, json!({ "sequence": 7, "resync": true })));
     assert_eq!(api.received(), [7]);
     let health = api.client.get(api.url("/healthz")).send().await.unwrap();
+    assert_eq!(health.headers()["content-type"], "text/plain");
     assert_eq!((health.status().as_u16(), health.text().await.unwrap()), (200, "ok".into()));
 }
 
