@@ -134,8 +134,8 @@ async fn read(
             Ok(list(&query, revision, items, &tag))
         }
         Wanted::One(object) => {
-            let found = form::list(&fleet, object.kind()).into_iter().find(|one| one.of == object);
-            let found = found.filter(|one| caller.may_read(&snapshot.fleet, &one.of));
+            let found =
+                form::find(&fleet, &object).filter(|one| caller.may_read(&snapshot.fleet, &one.of));
             let found = found.ok_or(Refused::NotFound)?;
             Ok(tagged(json_reply(StatusCode::OK, &found.object), &tag))
         }

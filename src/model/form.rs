@@ -3,10 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{
-    API_VERSION, Deployment, Fleet, Labels, ObjectKind, ObjectRef, RepoPath, Target, Template,
-    Workload, Workspace,
-};
+use super::{API_VERSION, Fleet, Labels, ObjectKind, ObjectRef, RepoPath, Template};
 
 /// An object of a fleet, for a listing.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,47 +33,58 @@ pub fn object(object: &ObjectRef, labels: &Labels, spec: Value) -> Value {
 /// All objects of a kind, in the order of their names.
 #[must_use]
 pub fn list(fleet: &Fleet, kind: ObjectKind) -> Vec<Listed> {
-    match kind {
-        ObjectKind::Fleet => vec![listed(ObjectRef::Fleet, &Labels::new(), &fleet.settings)],
-        ObjectKind::Host => {
-            let hosts = fleet.hosts.values();
-            hosts
-                .map(|one| listed(ObjectRef::Host(one.name.clone()), &one.labels, &one.spec))
-                .collect()
-        }
+    let all: Vec<ObjectRef> = match kind {
+        ObjectKind::Fleet => vec![ObjectRef::Fleet],
+        ObjectKind::Host => fleet.hosts.keys().cloned().map(ObjectRef::Host).collect(),
         ObjectKind::Workspace => {
-            let of = |one: &Workspace| ObjectRef::Workspace(one.name.clone());
-            fleet.workspaces.values().map(|one| listed(of(one), &one.labels, &one.spec)).collect()
+            fleet.workspaces.keys().cloned().map(ObjectRef::Workspace).collect()
         }
-        ObjectKind::Template => fleet.templates.values().map(|one| template(one)).collect(),
-        ObjectKind::Target => {
-            let spec = |one: &Target| json!({"selector": one.selector});
-            let of = |one: &Target| ObjectRef::Target(one.id.clone());
-            fleet.targets.values().map(|one| listed(of(one), &one.labels, &spec(one))).collect()
-        }
-        ObjectKind::Workload => {
-            let of = |one: &Workload| ObjectRef::Workload(one.id.clone());
-            fleet.workloads.values().map(|one| listed(of(one), &one.labels, &one.spec)).collect()
-        }
+        ObjectKind::Template => fleet.templates.keys().cloned().map(ObjectRef::Template).collect(),
+        ObjectKind::Target => fleet.targets.keys().cloned().map(ObjectRef::Target).collect(),
+        ObjectKind::Workload => fleet.workloads.keys().cloned().map(ObjectRef::Workload).collect(),
         ObjectKind::Deployment => {
-            let of = |one: &Deployment| ObjectRef::Deployment(one.id.clone());
-            fleet.deployments.values().map(|one| listed(of(one), &one.labels, &one.spec)).collect()
+            fleet.deployments.keys().cloned().map(ObjectRef::Deployment).collect()
         }
-    }
+    };
+    all.iter().filter_map(|of| find(fleet, of)).collect()
 }
 
-fn listed(of: ObjectRef, labels: &Labels, spec: &impl Serialize) -> Listed {
+/// One object.
+#[must_use]
+pub fn find(fleet: &Fleet, of: &ObjectRef) -> Option<Listed> {
+    let none = Labels::new();
+    Some(match of {
+        ObjectRef::Fleet => listed(of, &none, &fleet.settings),
+        ObjectRef::Host(id) => fleet.hosts.get(id).map(|one| listed(of, &one.labels, &one.spec))?,
+        ObjectRef::Workspace(id) => {
+            fleet.workspaces.get(id).map(|one| listed(of, &one.labels, &one.spec))?
+        }
+        ObjectRef::Template(id) => template(of, fleet.templates.get(id)?),
+        ObjectRef::Target(id) => {
+            let target = fleet.targets.get(id)?;
+            listed(of, &target.labels, &json!({"selector": target.selector}))
+        }
+        ObjectRef::Workload(id) => {
+            fleet.workloads.get(id).map(|one| listed(of, &one.labels, &one.spec))?
+        }
+        ObjectRef::Deployment(id) => {
+            fleet.deployments.get(id).map(|one| listed(of, &one.labels, &one.spec))?
+        }
+    })
+}
+
+fn listed(of: &ObjectRef, labels: &Labels, spec: &impl Serialize) -> Listed {
     let spec = serde_json::to_value(spec).expect("because it came from text");
-    Listed { object: object(&of, labels, spec), labels: labels.clone(), of }
+    Listed { object: object(of, labels, spec), labels: labels.clone(), of: of.clone() }
 }
 
 /// With the names of its files.
-fn template(template: &Template) -> Listed {
+fn template(of: &ObjectRef, template: &Template) -> Listed {
     let mut spec = json!({"defaults": template.defaults});
     if let Some(parameters) = &template.parameters {
         spec["parameters"] = parameters.clone();
     }
-    let mut listed = listed(ObjectRef::Template(template.id.clone()), &Labels::new(), &spec);
+    let mut listed = listed(of, &Labels::new(), &spec);
     listed.object["files"] = template.files.keys().map(RepoPath::as_str).collect();
     listed
 }
