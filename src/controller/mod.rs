@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  refs moved, poll ──▶ ┌──────┐ ──pass──▶ rendered branch      (a blocking task beside the loop)
-//!  report ────────────▶ │ loop │ ──flush─▶ status branch
+//!  report ────────────▶ │ loop │ ──flush─▶ status branch        (likewise)
 //!  deadline, flush ───▶ └──────┘ ──────▶ Snapshot and Vitals, for the API
 //! ```
 //! A watch of the refs is a hint; what a pass does is decided by where the branches are.
@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::git::{self, FleetRepository};
 use crate::observe::{Snapshot, Submission, Vitals};
-use state::State;
+use state::{Ended, State};
 use workers::Workers;
 
 pub use goal::record;
@@ -51,11 +51,13 @@ pub struct Config {
 
 /// What wakes the loop.
 enum Event {
-    /// A ref may have moved, or it is time to look.
+    /// A ref may have moved.
+    Sign,
+    /// It is time to look.
     Look,
     Report(Submission),
-    /// A pass, or a part of a check, ended.
-    Ended(state::Finished),
+    /// A pass, a part of a check, or a flush ended.
+    Ended(state::Ended),
     /// Something is due: a deadline, or a flush.
     Due,
     Shutdown,
@@ -97,14 +99,10 @@ pub async fn run(
         let latest = look.min(due).max(Instant::now()) + LATE;
         let event = tokio::select! {
             () = &mut shutdown => Event::Shutdown,
-            finished = state.job_ended() => Event::Ended(finished),
-            Some(()) = signs.recv() => {
-                tokio::time::sleep(SETTLE).await;
-                while signs.try_recv().is_ok() {}
-                Event::Look
-            }
+            ended = state.next_ended() => Event::Ended(ended),
+            Some(()) = signs.recv() => Event::Sign,
             () = sleep_until(look) => Event::Look,
-            Some(()) = inbox.wakes.recv() => Event::Look,
+            Some(()) = inbox.wakes.recv() => Event::Sign,
             Some(submission) = inbox.submissions.recv() => Event::Report(submission),
             () = sleep_until(due) => Event::Due,
         };
@@ -112,9 +110,11 @@ pub async fn run(
             state.overslept();
         }
         match event {
+            Event::Sign => state.look_soon(Instant::now() + SETTLE),
             Event::Look => state.look(),
             Event::Report(submission) => state.report(submission),
-            Event::Ended(finished) => state.ended(finished),
+            Event::Ended(Ended::Job(finished)) => state.ended(finished),
+            Event::Ended(Ended::Flush(flushed)) => state.flush_ended(flushed),
             Event::Due => {}
             Event::Shutdown => break,
         }

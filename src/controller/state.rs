@@ -1,5 +1,7 @@
 //! What the loop owns, and what each event does to it.
 
+mod flush;
+
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
@@ -16,6 +18,12 @@ use super::{Config, goal, tell};
 use crate::git::{FleetRepository, GitError};
 use crate::model::{FleetSpec, Revision, Timestamp};
 use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, Vitals, is_issued};
+
+/// What came to its end beside the loop.
+pub(super) enum Ended {
+    Job(Finished),
+    Flush(flush::Flushed),
+}
 
 /// What a job came to, and the reconciler that did it.
 pub(super) struct Finished {
@@ -36,7 +44,6 @@ type Heads = (Option<Revision>, Option<Revision>);
 
 pub(super) struct State {
     config: Config,
-    /// Away while it is being flushed; the loop waits for it there.
     ledger: Ledger,
     snapshots: watch::Sender<Arc<Snapshot>>,
     settings: FleetSpec,
@@ -55,10 +62,14 @@ pub(super) struct State {
     look_again: bool,
     next_look: Instant,
     started: Instant,
+    /// The status branch is being written, beside the loop.
+    flushing: Option<JoinHandle<flush::Flushed>>,
     flushed: Option<Instant>,
     /// Faults in a row, of passes and of flushes.
     faults: u32,
     flush_faults: u32,
+    /// How often the flush that is under way lost a race.
+    lost_races: u32,
     /// Merging packs, beside everything else; `true` when it worked.
     upkeep: Option<JoinHandle<bool>>,
     /// Objects were written since the last one.
@@ -117,9 +128,11 @@ impl State {
             look_again: false,
             next_look: Instant::now(),
             started: Instant::now(),
+            flushing: None,
             flushed: None,
             faults: 0,
             flush_faults: 0,
+            lost_races: 0,
             upkeep: None,
             wrote: true,
             upkeep_after: Instant::now(),
@@ -128,6 +141,11 @@ impl State {
         tracing::info!(took_ms = millis(started.elapsed()), "ready");
         state.ended(Finished { reconciler, outcome: Outcome::Passed(Ok(Box::new(pass))) });
         state
+    }
+
+    /// Starts a pass then, unless it comes earlier anyway.
+    pub(super) fn look_soon(&mut self, then: Instant) {
+        self.next_look = self.next_look.min(then);
     }
 
     /// Starts a pass, unless something is under way: then it follows.
@@ -159,14 +177,14 @@ impl State {
         }));
     }
 
-    /// Ends with the job that is under way; never, when there is none.
-    pub(super) fn job_ended(&mut self) -> impl Future<Output = Finished> {
-        let job = &mut self.job;
+    /// Ends with what is under way beside the loop; never, when nothing is.
+    pub(super) fn next_ended(&mut self) -> impl Future<Output = Ended> {
+        let (job, flush) = (&mut self.job, &mut self.flushing);
         async move {
-            let Some(handle) = job else { return std::future::pending().await };
-            let finished = handle.await.expect("a job does not panic");
-            *job = None;
-            finished
+            tokio::select! {
+                finished = end(job) => Ended::Job(finished),
+                flushed = end(flush) => Ended::Flush(flushed),
+            }
         }
     }
 
@@ -310,22 +328,26 @@ impl State {
 
     /// Whether a host saw another rendered commit than the one that is followed, which is not the newest.
     fn is_ahead(&self, seen: Option<Revision>) -> bool {
+        let followed = self.ledger.rendered();
+        if seen.is_none() || seen == followed {
+            return false;
+        }
         let repository = &self.config.repository.repository;
         let head = aside(|| repository.branch(&self.settings.branches.rendered)).ok().flatten();
-        let followed = self.ledger.rendered();
-        seen.is_some() && seen != followed && head != followed
+        head != followed
     }
 
     fn answer(&mut self, submission: Submission) {
         let repository = &self.config.repository.repository;
         let branch = &self.settings.branches.rendered;
-        let issued = |revision| {
+        let is_issued_there = |revision| {
             let head = repository.branch(branch).ok().flatten();
             head.is_some_and(|head| is_issued(repository, head, revision).unwrap_or(false))
         };
-        let ledger = &mut self.ledger;
-        let answer = aside(|| ledger.report(&submission.report, Timestamp::now(), issued));
-        tell::deployed(&self.config.vitals, ledger);
+        // Known revisions, which are nearly all, need no look at the disk.
+        let issued = |revision| aside(|| is_issued_there(revision));
+        let answer = self.ledger.report(&submission.report, Timestamp::now(), issued);
+        tell::deployed(&self.config.vitals, &mut self.ledger);
         if let Err(Refusal::UnknownRevision(_)) = answer {
             // Another controller may have issued it a moment ago.
             self.look();
@@ -343,8 +365,8 @@ impl State {
     pub(super) async fn settle(&mut self) {
         self.config.vitals.metrics.waiting(self.waiting.len());
         self.ledger.tick(Timestamp::now());
-        if self.ledger.is_dirty() && self.flush_at() <= Instant::now() {
-            self.flush().await;
+        if self.flush_due().is_some_and(|due| due <= Instant::now()) {
+            self.start_flush();
         }
         self.keep_up().await;
     }
@@ -385,38 +407,7 @@ impl State {
             self.look_again = false;
             self.ended(finished);
         }
-        self.flush().await;
-    }
-
-    async fn flush(&mut self) {
-        let mut ledger = std::mem::replace(
-            &mut self.ledger,
-            Ledger::empty(&self.settings.limits, Timestamp::now()),
-        );
-        let repository = self.config.repository.clone();
-        let branch = self.settings.branches.status.clone();
-        let (ledger, result) = blocking(move || {
-            let result = ledger.flush(&repository, &branch, Timestamp::now());
-            (ledger, result)
-        })
-        .await;
-        self.ledger = ledger;
-        self.flushed = Some(Instant::now());
-        tell::flushed(&self.config.vitals, result.is_ok());
-        tell::fleet(&self.config.vitals, &self.ledger);
-        match result {
-            Ok(revision) => {
-                self.flush_faults = 0;
-                self.wrote |= revision.is_some();
-            }
-            Err(error) => {
-                self.flush_faults = self.flush_faults.saturating_add(1);
-                tracing::error!(
-                    error = &error as &dyn Error,
-                    "status is not written; it is tried again"
-                );
-            }
-        }
+        self.last_flush().await;
     }
 
     pub(super) fn next_look(&self) -> Instant {
@@ -430,16 +421,9 @@ impl State {
             let left = due.duration_since(Timestamp::now());
             now + Duration::try_from(left).unwrap_or(Duration::ZERO)
         });
-        let flush = self.ledger.is_dirty().then(|| self.flush_at());
+        let flush = self.flush_due();
         let far = now + Duration::from_secs(3600);
         deadline.into_iter().chain(flush).min().unwrap_or(far)
-    }
-
-    /// The earliest time of the next status commit: at once after a quiet time.
-    fn flush_at(&self) -> Instant {
-        let flush = self.config.flush.unwrap_or(self.settings.limits.status_flush.duration());
-        let pause = if self.flush_faults == 0 { flush } else { flush.max(wait(self.flush_faults)) };
-        self.flushed.map_or(self.started, |at| at + pause)
     }
 
     fn poll(&self) -> Duration {
@@ -496,6 +480,14 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
         _ => work(),
     }
+}
+
+/// What the job came to; never, when there is none.
+async fn end<T>(job: &mut Option<JoinHandle<T>>) -> T {
+    let Some(handle) = job else { return std::future::pending().await };
+    let done = handle.await.expect("a job does not panic");
+    *job = None;
+    done
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -27,7 +27,7 @@ use crate::model::{HostReport, ReportAnswer};
 
 pub use fold::{Delivery, Origin};
 pub use history::{Change, changes, is_issued, origin, origins};
-pub use ledger::{Changed, Goal, Ledger};
+pub use ledger::{Changed, Draft, Goal, Ledger};
 pub use snapshot::{Digest, Snapshot};
 pub use trace::{Trace, trace};
 pub use view::{StatusView, Verdict};

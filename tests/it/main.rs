@@ -7,6 +7,7 @@ mod ci;
 mod cli;
 mod examples;
 mod git;
+mod load;
 mod login;
 mod observe;
 mod readme;

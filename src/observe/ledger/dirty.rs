@@ -4,10 +4,17 @@
 //! what lies where nothing belongs any more is known by its path.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::{HostEntry, Ledger};
+use super::Ledger;
 use crate::model::{AssignmentRef, Name, RepoPath};
 use crate::observe::files;
+
+/// Counts flushes: what changed in a later round than the last one that is written, is dirty.
+pub(super) type Round = u32;
+
+/// Before the first round.
+pub(super) const NEVER: Round = 0;
 
 /// What differs from the status branch.
 #[derive(Debug, Default)]
@@ -31,6 +38,16 @@ impl Dirty {
     pub(super) fn is_empty(&self) -> bool {
         !self.fleet && !self.diagnostics && self.hosts.is_empty() && self.leftovers.is_empty()
     }
+
+    /// What could not be written after all.
+    pub(super) fn add(&mut self, other: Self) {
+        self.fleet |= other.fleet;
+        self.diagnostics |= other.diagnostics;
+        self.hosts.extend(other.hosts);
+        for (path, item) in other.leftovers {
+            self.leftovers.entry(path).or_insert(item);
+        }
+    }
 }
 
 impl Ledger {
@@ -43,10 +60,11 @@ impl Ledger {
     /// The assignment's file is to be written, or removed when it has no status.
     pub(super) fn touch(&mut self, assignment: &AssignmentRef) {
         let AssignmentRef { deployment, host } = assignment;
-        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let round = self.round;
+        let Some(entry) = self.entry(host) else { return };
         match entry.assignments.get_mut(deployment) {
-            Some(record) => record.dirty = true,
-            None => drop(entry.gone.insert(deployment.clone())),
+            Some(record) => record.changed = round,
+            None => drop(entry.gone.insert(deployment.clone(), round)),
         }
         self.dirty.hosts.insert(host.clone());
         self.dirty.fleet = true;
@@ -55,10 +73,10 @@ impl Ledger {
     /// The assignment's file is as it should be.
     pub(super) fn settle(&mut self, assignment: &AssignmentRef) {
         let AssignmentRef { deployment, host } = assignment;
-        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let Some(entry) = self.entry(host) else { return };
         entry.gone.remove(deployment);
         if let Some(record) = entry.assignments.get_mut(deployment) {
-            record.dirty = false;
+            record.changed = NEVER;
         }
     }
 
@@ -67,31 +85,35 @@ impl Ledger {
         let AssignmentRef { deployment, host } = assignment;
         self.hosts.get(host).is_some_and(|entry| {
             let record = entry.assignments.get(deployment);
-            record.is_some_and(|record| record.dirty) || entry.gone.contains(deployment)
+            record.is_some_and(|record| record.changed > self.written)
+                || entry.gone.contains_key(deployment)
         })
     }
 
     /// The host's file is to be written.
     pub(super) fn touch_host(&mut self, host: &Name) {
-        let Some(entry) = self.hosts.get_mut(host) else { return };
-        entry.dirty = true;
+        let round = self.round;
+        let Some(entry) = self.entry(host) else { return };
+        entry.changed = round;
         self.dirty.hosts.insert(host.clone());
     }
 
     /// All files of a host are to be written.
     pub(super) fn touch_all(&mut self, host: &Name) {
         self.touch_host(host);
-        let Some(entry) = self.hosts.get_mut(host) else { return };
-        entry.assignments.values_mut().for_each(|record| record.dirty = true);
-        self.dirty.fleet |= !entry.assignments.is_empty();
+        let round = self.round;
+        let Some(entry) = self.entry(host) else { return };
+        entry.assignments.values_mut().for_each(|record| record.changed = round);
+        let has_some = !entry.assignments.is_empty();
+        self.dirty.fleet |= has_some;
     }
 
     /// All files of a host are to be removed from where they are.
     pub(super) fn leave(&mut self, host: &Name) {
-        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let Some(entry) = self.hosts.get_mut(host).map(Arc::make_mut) else { return };
         let gone = std::mem::take(&mut entry.gone);
         let of_host = files::host_path(&entry.folder).map(|path| (path, Item::Host(host.clone())));
-        let deployments = entry.assignments.keys().chain(&gone);
+        let deployments = entry.assignments.keys().chain(gone.keys());
         let all = deployments.filter_map(|deployment| {
             let path = files::assignment_path(&entry.folder, deployment)?;
             Some((path, Item::Assignment(deployment.on(host))))
@@ -106,25 +128,5 @@ impl Ledger {
             self.touch_all(&host);
         }
         (self.dirty.fleet, self.dirty.diagnostics) = (true, true);
-    }
-
-    /// The branch has it all.
-    pub(super) fn written(&mut self) {
-        for host in std::mem::take(&mut self.dirty).hosts {
-            if let Some(entry) = self.hosts.get_mut(&host) {
-                entry.dirty = false;
-                entry.gone.clear();
-                entry.assignments.values_mut().for_each(|record| record.dirty = false);
-            }
-        }
-    }
-
-    /// The entries of hosts with files to be written or removed, in the order of their folders: a
-    /// folder comes before what lies in it.
-    pub(super) fn dirty_hosts(&self) -> Vec<(&Name, &HostEntry)> {
-        let found = self.dirty.hosts.iter().filter_map(|host| self.hosts.get_key_value(host));
-        let mut hosts: Vec<_> = found.collect();
-        hosts.sort_by(|(_, a), (_, b)| a.folder.cmp(&b.folder));
-        hosts
     }
 }

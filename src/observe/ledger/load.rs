@@ -1,5 +1,7 @@
 //! Reading the status branch, on all cores.
 
+use std::sync::Arc;
+
 use super::dirty::Item;
 use super::{HostEntry, Ledger};
 use crate::git::{Entry, EntryKind, GitError, Reader, Repository};
@@ -108,7 +110,7 @@ impl Ledger {
             return entry.folder == *folder;
         }
         let entry = HostEntry::new(host, folder.clone(), self.started);
-        self.hosts.insert(host.clone(), entry);
+        self.hosts.insert(host.clone(), Arc::new(entry));
         true
     }
 }

@@ -4,7 +4,9 @@
 //! the newer report. A host that this process hears is Online, whatever another one says that does
 //! not hear it.
 
-use super::dirty::Item;
+use std::sync::Arc;
+
+use super::dirty::{Item, NEVER};
 use super::load::File;
 use super::{Ledger, millis};
 use crate::git::{GitError, Repository};
@@ -117,8 +119,8 @@ impl Ledger {
         now: Timestamp,
     ) {
         let name = theirs.host.clone();
-        let hears = self.hears(&name, now);
-        let Some(entry) = self.hosts.get_mut(&name) else {
+        let (hears, round, written) = (self.hears(&name, now), self.round, self.written);
+        let Some(entry) = self.hosts.get_mut(&name).map(Arc::make_mut) else {
             if !self.dirty.leftovers.contains_key(path) {
                 self.unsettled.hosts.insert(name);
                 self.take(path, File::Host(folder, theirs));
@@ -130,14 +132,14 @@ impl Ledger {
         }
         let ours = &mut entry.status;
         let ours_counts = hears
-            || (entry.dirty && ours.sequence >= theirs.sequence && ours.since >= theirs.since);
+            || (entry.changed > written && ours.sequence >= theirs.sequence && ours.since >= theirs.since);
         let sequence = ours.sequence.max(theirs.sequence);
         if ours_counts {
             let same = ours.connection == theirs.connection
                 && ours.agent == theirs.agent
                 && ours.message == theirs.message;
             ours.sequence = sequence;
-            entry.dirty = !same;
+            entry.changed = if same { NEVER } else { round };
             self.dirty.hosts.insert(name);
             return;
         }
@@ -147,7 +149,7 @@ impl Ledger {
             let times = entry.waiting.1.saturating_mul(if lost { 2 } else { 1 });
             entry.waiting = (now, times.min(MOST_PATIENCE));
         }
-        entry.dirty = false;
+        entry.changed = NEVER;
         self.unsettled.hosts.insert(name);
         self.store_host(HostStatus { sequence, ..theirs });
     }

@@ -12,6 +12,7 @@
 
 mod describe;
 mod dirty;
+mod draft;
 mod flush;
 mod load;
 mod merge;
@@ -20,6 +21,7 @@ mod record;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::files;
@@ -28,7 +30,8 @@ use crate::model::{
     FleetStatus, HostStatus, Limits, Name, Phase, RepoPath, Revision, Timestamp, TreeId,
 };
 
-use dirty::Dirty;
+use dirty::{Dirty, NEVER, Round};
+pub use draft::Draft;
 pub use reconcile::{Changed, Goal};
 use record::{Causes, Record};
 
@@ -49,7 +52,8 @@ pub struct Ledger {
     /// The status branch when it was read or written last.
     head: Option<Revision>,
     tree: Option<TreeId>,
-    hosts: BTreeMap<Name, HostEntry>,
+    /// What a flush is writing down is copied before it changes.
+    hosts: BTreeMap<Name, Arc<HostEntry>>,
     fleet: Option<FleetStatus>,
     diagnostics: Option<DiagnosticsFile>,
     /// How many assignments there are, by phase; exact, and kept so by every change of a status.
@@ -61,6 +65,10 @@ pub struct Ledger {
     /// Rendered revisions known to be issued, with their generation where that is known.
     issued: BTreeMap<Revision, Option<u64>>,
     dirty: Dirty,
+    /// Changes are made in this round; each flush begins the next one.
+    round: Round,
+    /// The branch has what changed up to here.
+    written: Round,
     unsettled: Unsettled,
     /// See [`Ledger::take_deployed`].
     deployed: Vec<Duration>,
@@ -76,15 +84,15 @@ struct Unsettled {
 }
 
 /// One host, with what is assigned to it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct HostEntry {
     folder: RepoPath,
     status: HostStatus,
     assignments: BTreeMap<DeploymentRef, Record>,
-    /// Its own file is to be written.
-    dirty: bool,
-    /// Deployments without a status any more, whose files are to be removed.
-    gone: BTreeSet<DeploymentRef>,
+    /// When its own file changed last.
+    changed: Round,
+    /// Deployments without a status any more, whose files are to be removed, and since when.
+    gone: BTreeMap<DeploymentRef, Round>,
     /// When this process heard it last, and its interval.
     heard: Option<(Timestamp, Duration)>,
     /// Whether this process has heard all of its state.
@@ -117,6 +125,8 @@ impl Ledger {
             silences: BTreeSet::new(),
             issued: BTreeMap::new(),
             dirty: Dirty::default(),
+            round: NEVER + 1,
+            written: NEVER,
             unsettled: Unsettled { all: true, hosts: BTreeSet::new() },
             deployed: Vec::new(),
         }
@@ -178,13 +188,18 @@ impl Ledger {
         self.unsettled.all = true;
     }
 
+    /// The host's entry, to change it.
+    fn entry(&mut self, host: &Name) -> Option<&mut HostEntry> {
+        self.hosts.get_mut(host).map(Arc::make_mut)
+    }
+
     fn record(&self, assignment: &AssignmentRef) -> Option<&Record> {
         self.hosts.get(&assignment.host)?.assignments.get(&assignment.deployment)
     }
 
     /// Keeps a host's status; nothing becomes dirty.
     fn store_host(&mut self, status: HostStatus) {
-        let Some(entry) = self.hosts.get_mut(&status.host) else { return };
+        let Some(entry) = self.entry(&status.host) else { return };
         let host = status.host.clone();
         entry.status = status;
         self.watch(&host);
@@ -194,6 +209,7 @@ impl Ledger {
     fn store(&mut self, status: AssignmentStatus) {
         self.forget(&status.assignment);
         let Some(entry) = self.hosts.get_mut(&status.assignment.host) else { return };
+        let entry = Arc::make_mut(entry);
         *self.phases.entry(status.phase).or_default() += 1;
         let AssignmentRef { deployment, host } = status.assignment.clone();
         let due = status.phase.is_waiting().then(|| later(status.since, self.deadline));
@@ -206,7 +222,7 @@ impl Ledger {
 
     /// Forgets an assignment's status; nothing becomes dirty.
     fn forget(&mut self, assignment: &AssignmentRef) {
-        let Some(entry) = self.hosts.get_mut(&assignment.host) else { return };
+        let Some(entry) = self.entry(&assignment.host) else { return };
         let Some(record) = entry.assignments.remove(&assignment.deployment) else { return };
         if let Some(count) = self.phases.get_mut(&record.phase()) {
             *count -= 1;
@@ -235,7 +251,7 @@ impl Ledger {
 
     /// Puts the host into the index of deadlines, where it is due then.
     fn set_due(&mut self, host: &Name, due: Option<Timestamp>) {
-        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let Some(entry) = self.entry(host) else { return };
         if let Some(before) = std::mem::replace(&mut entry.deadline, due) {
             self.deadlines.remove(&(before, host.clone()));
         }
@@ -252,7 +268,7 @@ impl Ledger {
 
     /// Puts the host into the index of silences, where it is due by now.
     fn watch(&mut self, host: &Name) {
-        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let Some(entry) = self.hosts.get_mut(host).map(Arc::make_mut) else { return };
         if let Some(due) = entry.due.take() {
             self.silences.remove(&(due, host.clone()));
         }
@@ -287,8 +303,8 @@ impl HostEntry {
                 message: None,
             },
             assignments: BTreeMap::new(),
-            dirty: false,
-            gone: BTreeSet::new(),
+            changed: NEVER,
+            gone: BTreeMap::new(),
             heard: None,
             full: false,
             waiting: (since, 1),

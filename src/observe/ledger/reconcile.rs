@@ -1,6 +1,7 @@
 //! What is to run where has been rendered: statuses of what changed start anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{HostEntry, ISSUED, Ledger, millis};
 use crate::model::{
@@ -142,13 +143,13 @@ impl Ledger {
         match self.hosts.get(host) {
             None => {
                 let entry = HostEntry::new(host, wanted.folder, now);
-                self.hosts.insert(host.clone(), entry);
+                self.hosts.insert(host.clone(), Arc::new(entry));
                 self.touch_host(host);
                 self.dirty.fleet = true;
             }
             Some(entry) if entry.folder != wanted.folder => {
                 self.leave(host);
-                if let Some(entry) = self.hosts.get_mut(host) {
+                if let Some(entry) = self.entry(host) {
                     entry.folder = wanted.folder;
                 }
                 self.touch_all(host);
@@ -159,7 +160,7 @@ impl Ledger {
     }
 
     fn set_delivery(&mut self, host: &Name, delivery: Option<Delivery>, now: Timestamp) {
-        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let Some(entry) = self.entry(host) else { return };
         let is_external = entry.status.connection == Connection::External;
         let connection = match delivery {
             Some(Delivery::External) if !is_external => Connection::External,

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::dirty::{NEVER, Round};
 use crate::model::{
     API_VERSION, AssignmentRef, AssignmentStatus, Desired, Observed, Phase, Revision, Timestamp,
     Trail, TreeId,
@@ -14,20 +15,20 @@ use crate::model::{
 use crate::observe::fold::{ASSIGNMENT_KIND, REASONS};
 
 /// One assignment's status; its name is the key that it is kept under.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     form: Form,
-    /// Its file is to be written.
-    pub(super) dirty: bool,
+    /// When it changed last.
+    pub(super) changed: Round,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Form {
     Brief(Brief),
     Whole(Box<AssignmentStatus>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Brief {
     cause: Arc<Cause>,
     said: Option<Box<Said>>,
@@ -49,7 +50,7 @@ struct Cause {
 }
 
 /// What the host contributed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Said {
     observed: Option<Observed>,
     received: Instant,
@@ -108,7 +109,7 @@ impl Record {
             Some(brief) => Form::Brief(brief),
             None => Form::Whole(Box::new(status)),
         };
-        Self { form, dirty: false }
+        Self { form, changed: NEVER }
     }
 
     /// The status of `assignment`, whose record this is.

@@ -1,6 +1,7 @@
 //! What hosts say, and what their silence says.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Ledger, Record, later, millis};
@@ -81,7 +82,7 @@ impl Ledger {
     /// This process was stopped, or too busy to listen, until `now`: silence up to here proves nothing.
     pub fn excuse(&mut self, now: Timestamp) {
         let now = millis(now);
-        for entry in self.hosts.values_mut() {
+        for entry in self.hosts.values_mut().map(Arc::make_mut) {
             if let Some((at, _)) = &mut entry.heard {
                 *at = now;
             }
@@ -120,7 +121,7 @@ impl Ledger {
     /// saw is not: every host would write its file for every commit of the fleet.
     fn hear(&mut self, report: &HostReport, now: Timestamp) -> bool {
         let generation = report.rendered.and_then(|seen| self.issued.get(&seen).copied().flatten());
-        let Some(entry) = self.hosts.get_mut(&report.host) else { return false };
+        let Some(entry) = self.entry(&report.host) else { return false };
         let before = entry.status.clone();
         let interval = report.interval.clamp(1, LONGEST_INTERVAL);
         entry.heard = Some((now, Duration::from_secs(u64::from(interval))));
@@ -183,7 +184,7 @@ impl Ledger {
 
     /// The host fell silent.
     fn lose(&mut self, host: &Name, now: Timestamp) {
-        let Some(entry) = self.hosts.get_mut(host) else { return };
+        let Some(entry) = self.entry(host) else { return };
         entry.status.connection = Connection::Offline;
         entry.status.since = now;
         entry.heard = None;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 mod changed;
+mod draft;
 
 use crate::model::Phase::{Applying, Deployed, Failed, Pending, Removing, Stalled, Unknown};
 use crate::model::{
@@ -160,9 +161,15 @@ impl Story {
     /// The paths that the next flush would write or remove.
     fn dirty(&mut self) -> Vec<String> {
         let files = pending(&self.ledger);
-        self.ledger.written();
+        written(&mut self.ledger);
         files.into_keys().collect()
     }
+}
+
+/// The branch has it all.
+fn written(ledger: &mut Ledger) {
+    let draft = ledger.take_draft();
+    ledger.ended(draft, Ok(None)).unwrap();
 }
 
 /// The files that the next flush writes (`true`) or removes.
@@ -170,12 +177,13 @@ fn pending(ledger: &Ledger) -> BTreeMap<String, bool> {
     let dirty = &ledger.dirty;
     let mut files: BTreeMap<_, _> =
         dirty.leftovers.keys().map(|path| (path.to_string(), false)).collect();
-    for (_, entry) in ledger.dirty_hosts() {
+    let written = ledger.written;
+    for entry in dirty.hosts.iter().filter_map(|host| ledger.hosts.get(host)) {
         let path = |id: &DeploymentRef| files::assignment_path(&entry.folder, id).unwrap();
-        let changed = entry.assignments.iter().filter(|(_, record)| record.dirty);
-        files.extend(entry.gone.iter().map(|id| (path(id).to_string(), false)));
+        let changed = entry.assignments.iter().filter(|(_, record)| record.changed > written);
+        files.extend(entry.gone.keys().map(|id| (path(id).to_string(), false)));
         files.extend(changed.map(|(id, _)| (path(id).to_string(), true)));
-        files.extend(entry.dirty.then(|| (format!("{}.yaml", entry.folder), true)));
+        files.extend((entry.changed > written).then(|| (format!("{}.yaml", entry.folder), true)));
     }
     files.extend(dirty.fleet.then(|| ("fleet.yaml".to_owned(), true)));
     files.extend(dirty.diagnostics.then(|| ("diagnostics.yaml".to_owned(), true)));

@@ -112,8 +112,8 @@ fn what_is_told_leads_where_comparing_leads() {
 
             assert_eq!(state(&told), state(&asked.ledger), "seed {seed}, step {now}");
             if dice.roll(3) == 0 {
-                asked.ledger.written();
-                told.written();
+                written(&mut asked.ledger);
+                written(&mut told);
             }
         }
     }
