@@ -135,22 +135,24 @@ pub async fn serve(listener: TcpListener, needs: Needs, shutdown: impl Future<Ou
 fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (error::Reply,), Error = std::convert::Infallible> + Clone {
-    let routes = operations::routes(Arc::clone(&context));
-    let routes = routes.or(webhooks::routes(Arc::clone(&context))).unify();
-    let routes = routes.or(hosts::routes(Arc::clone(&context))).unify();
-    let routes = routes.or(changes::routes(Arc::clone(&context))).unify();
-    let description = match context.needs.development {
+    // `or` clones the filters behind it for each request, and a connection keeps a clone of all: boxed
+    // ones are shared.
+    let routes = operations::routes(Arc::clone(&context)).boxed();
+    let routes = routes.or(webhooks::routes(Arc::clone(&context)).boxed()).unify();
+    let routes = routes.or(hosts::routes(Arc::clone(&context)).boxed()).unify();
+    let routes = routes.or(changes::routes(Arc::clone(&context)).boxed()).unify();
+    let description = Arc::new(match context.needs.development {
         true => openapi::without_security(),
         false => openapi::document(),
-    };
+    });
     let document = warp::path!("api" / "v1" / "openapi.json")
         .and(error::get(error::READ))
-        .map(move || error::json_reply(warp::http::StatusCode::OK, &description));
-    let routes = routes.or(document).unify();
-    let routes = routes.or(plan::routes(Arc::clone(&context))).unify();
-    let routes = routes.or(deployments::routes(Arc::clone(&context))).unify();
-    let routes = routes.or(me::routes(Arc::clone(&context))).unify();
-    let routes = routes.or(objects::routes(context)).unify();
+        .map(move || error::json_reply(warp::http::StatusCode::OK, &*description));
+    let routes = routes.or(document.boxed()).unify();
+    let routes = routes.or(plan::routes(Arc::clone(&context)).boxed()).unify();
+    let routes = routes.or(deployments::routes(Arc::clone(&context)).boxed()).unify();
+    let routes = routes.or(me::routes(Arc::clone(&context)).boxed()).unify();
+    let routes = routes.or(objects::routes(context).boxed()).unify();
     identity::same_origin().and(routes).recover(error::recover).unify()
 }
 
