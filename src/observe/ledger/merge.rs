@@ -132,7 +132,9 @@ impl Ledger {
         }
         let ours = &mut entry.status;
         let ours_counts = hears
-            || (entry.changed > written && ours.sequence >= theirs.sequence && ours.since >= theirs.since);
+            || (entry.changed > written
+                && ours.sequence >= theirs.sequence
+                && ours.since >= theirs.since);
         let sequence = ours.sequence.max(theirs.sequence);
         if ours_counts {
             let same = ours.connection == theirs.connection

@@ -116,7 +116,10 @@ fn judge(
         last.push(one.degraded);
     }
     let rate = all.0.len() as f64 / measured.as_secs_f64();
-    say(&format!("{}; {rate:.0}/s; {opened} connections, {resyncs} asked for everything; {cores:.2} cores", all.told()));
+    say(&format!(
+        "{}; {rate:.0}/s; {opened} connections, {resyncs} asked for everything; {cores:.2} cores",
+        all.told()
+    ));
     let start = std::time::Instant::now();
     let mut missing = lost(git, everybody, &last);
     while missing > 0 && start.elapsed() < Duration::from_secs(30) {
@@ -236,6 +239,7 @@ fn commits(git: &Repository, head: Option<Revision>, window: Duration) -> usize 
     let mut times: Vec<i64> = all.iter().map(time).collect();
     times.sort_unstable();
     let window = i64::try_from(window.as_secs()).expect("short");
-    let within = |from: &i64| times.iter().filter(|at| (*from..*from + window).contains(at)).count();
+    let within =
+        |from: &i64| times.iter().filter(|at| (*from..*from + window).contains(at)).count();
     times.iter().map(within).max().unwrap_or(0)
 }

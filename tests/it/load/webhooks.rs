@@ -65,9 +65,8 @@ impl Hooks {
 
     /// What `wrk` runs for each request; it pauses on each connection.
     fn script(&self, pause_ms: usize) -> String {
-        let hook = |(body, signature): &(String, String)| {
-            format!("{{[==[{body}]==], \"{signature}\"}}")
-        };
+        let hook =
+            |(body, signature): &(String, String)| format!("{{[==[{body}]==], \"{signature}\"}}");
         let hooks: Vec<_> = self.0.iter().map(hook).collect();
         format!(
             r#"
@@ -203,7 +202,7 @@ impl Flood {
 #[test]
 fn webhooks_in_a_flood() {
     raise_open_files();
-    let (rate, sockets) = (number("TITAN_WEBHOOKS", 200), number("TITAN_IDLE", 200));
+    let (rate, sockets) = (number("TITAN_WEBHOOKS", 200), number("TITAN_IDLE", 400));
     let mut repository =
         ConfigRepo::new().quick().template().workload().host("one", "").deployment("prod", "0", "");
     repository.commit("the fleet");
@@ -224,6 +223,8 @@ fn webhooks_in_a_flood() {
     };
     eventually("the first webhook", || flood.tell("flood-0"));
 
+    let (process, mut verdict) = (controller.id(), Verdict::new());
+    let before = resident(process);
     let kept = Arc::new(Idle::default());
     // As they are closed after a while, they come evenly.
     let spread = Duration::from_secs(if sockets < 1000 { 1 } else { 10 });
@@ -233,7 +234,9 @@ fn webhooks_in_a_flood() {
     }
     eventually("sockets are open", || kept.open.load(Relaxed) * 100 >= sockets * 99);
 
-    let process = controller.id();
+    let kib = (resident(process) - before).max(0.0) * 1024.0 / sockets.max(1) as f64;
+    verdict.exact("KiB of memory for each idle socket", kib as usize, 64);
+
     let used = cpu(process);
     let start = Instant::now();
     let probes = flood.probe();
@@ -262,7 +265,6 @@ fn webhooks_in_a_flood() {
         "{version} changes; {fewest} sockets at least, {opened} opened; {cores:.2} cores, {memory:.0} MiB"
     ));
 
-    let mut verdict = Verdict::new();
     let (mut asked, wrong) = flood.runtime.block_on(probes).expect("it ends");
     say(&format!("/healthz: {}", asked.told()));
     verdict.gate("p99 of /healthz", asked.percentile(0.99), 100.0, "ms");
