@@ -109,9 +109,10 @@ where
 {
     async fn connection(self, stream: TcpStream, watcher: Watcher) {
         let _open = self.vitals.metrics.connection();
-        let Some(tls) = &self.tls else { return self.talk(stream, watcher).await };
+        // Boxed: a plain connection keeps no room for what an encrypted one needs.
+        let Some(tls) = &self.tls else { return Box::pin(self.talk(stream, watcher)).await };
         match tokio::time::timeout(self.header_time, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.talk(stream, watcher).await,
+            Ok(Ok(stream)) => Box::pin(self.talk(stream, watcher)).await,
             Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
             Err(_) => tracing::debug!("a handshake took too long"),
         }

@@ -119,8 +119,18 @@ impl Latencies {
 
 /// Resident memory of a process, in MiB (proc(5): `VmRSS`).
 fn resident(process: u32) -> f64 {
+    memory(process, "VmRSS:")
+}
+
+/// The part of it that is no page of a file: Git's packs are mapped, and the kernel takes their pages
+/// back when it needs them.
+fn anonymous(process: u32) -> f64 {
+    memory(process, "RssAnon:")
+}
+
+fn memory(process: u32, key: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("a line");
     let kib = line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number");
     kib / 1024.0
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::client::Client;
 use super::fleet::{self, Host};
-use super::{Latencies, Verdict, cpu, number, raise_open_files, resident, say, seconds};
+use super::{Latencies, Verdict, anonymous, cpu, number, raise_open_files, resident, say, seconds};
 use crate::scenario::support::{eventually, free_address};
 
 const STATUS: &str = "titan/status";
@@ -60,6 +60,7 @@ fn reports_of_all_hosts() {
     let count: usize = everybody.iter().map(|host| host.assignments.len()).sum();
     std::thread::sleep(Duration::from_secs(if hosts < 1000 { 1 } else { 10 }));
     let (process, idle) = (controller.id(), resident(controller.id()));
+    let own = anonymous(process);
     say(&format!("{hosts} hosts, {count} assignments, {a_minute} reports a minute, {idle:.0} MiB"));
 
     let period = Duration::from_secs(60).mul_f64(hosts as f64 / a_minute as f64);
@@ -88,6 +89,10 @@ fn reports_of_all_hosts() {
         }
     }
     let (used, head, since) = before.expect("it was measured");
+    say(&format!(
+        "memory without pages of files: {:.0} MiB more than idle",
+        anonymous(process) - own
+    ));
     let cores = (cpu(process) - used) / since.elapsed().as_secs_f64();
     let told: Vec<Told> = runtime.block_on(async {
         let mut all = Vec::new();

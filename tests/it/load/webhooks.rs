@@ -166,9 +166,9 @@ impl Flood {
 
     /// The same by `wrk`, which knows no plan: it pauses between an answer and the next request.
     fn wrk(&self, program: &str, script: &std::path::Path) -> std::process::Child {
-        let connections = SENDERS;
-        // Answers take their time, too.
-        let pause = connections * 900 / self.rate;
+        // So many that the pause is most of the time; answers take the rest.
+        let connections = 4 * SENDERS;
+        let pause = connections * 850 / self.rate;
         std::fs::write(script, self.hooks.script(pause.max(1))).expect("it is written");
         let seconds = self.length.as_secs().max(1).to_string();
         let mut wrk = Command::new(program);
