@@ -9,6 +9,7 @@
 //! A host that has the newest state costs a look into a map: no Git, no listing. Only what changed is
 //! read from Git, by few at a time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ pub(super) fn routes(
     let query = warp::query::<Query>()
         .map(Some)
         .or_else(|_| async { Ok::<(Option<Query>,), Rejection>((None,)) });
+    tokio::spawn(waits::herald(Arc::clone(&context)));
     let shared = Arc::clone(&context);
     let all = warp::path!("api" / "v1" / "hosts" / Name / "deployments")
         .and(get(READ))
@@ -114,8 +116,14 @@ async fn of_host(
         return Err(Refused::BadRequest(message));
     }
     let deadline = Instant::now() + Duration::from_secs(query.wait);
-    let mut turn = None;
+    let turn = if query.wait > 0 { context.waits.begin(host) } else { None };
     loop {
+        // From here on it hears of what comes, whatever it is about to see.
+        let bell = turn.as_ref().map(|turn| turn.bell.notified());
+        let mut bell = pin!(bell);
+        if let Some(bell) = bell.as_mut().as_pin_mut() {
+            bell.enable();
+        }
         let view = context.known.view(context).await?;
         let tree = view.places.of(host);
         let same = match (tree, headers.get(header::IF_NONE_MATCH)) {
@@ -123,19 +131,13 @@ async fn of_host(
             (Some(tree), Some(value)) => is_named(value, tree),
             (Some(tree), None) => base(context, &view, host, query.since).await? == Some(tree),
         };
-        if same && Instant::now() < deadline && turn.is_none() {
-            turn = context.waits.begin(host);
-        }
-        if !same || Instant::now() >= deadline || turn.is_none() {
+        let waits = same && Instant::now() < deadline && snapshots.has_changed().is_ok();
+        let Some(bell) = bell.as_mut().as_pin_mut().filter(|_| waits) else {
             return now(context, &view, host, headers, query.since).await;
-        }
+        };
         tokio::select! {
-            changed = snapshots.changed() => match changed {
-                // Who lost its token meanwhile learns nothing more.
-                Ok(()) => admit(&snapshots.borrow_and_update(), host, headers)?,
-                // The controller stops.
-                Err(_) => return now(context, &view, host, headers, query.since).await,
-            },
+            // Who lost its token meanwhile learns nothing more.
+            () = bell => admit(&snapshots.borrow_and_update(), host, headers)?,
             () = sleep_until(deadline) => {}
         }
     }

@@ -45,6 +45,7 @@ use warp::Filter;
 
 use crate::change::Judge;
 use crate::git::FleetRepository;
+use crate::model::RequestStatus;
 use crate::observe::{Snapshot, Submission, Vitals};
 use caller::Caller;
 
@@ -58,6 +59,8 @@ pub struct Needs {
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     /// Reports, to the controller's loop.
     pub submissions: mpsc::Sender<Submission>,
+    /// Requests that were refused, to the controller's loop.
+    pub refused: mpsc::Sender<RequestStatus>,
     /// Tells the controller's loop that a branch may have moved.
     pub wake: mpsc::Sender<()>,
     pub repository: FleetRepository,
@@ -110,7 +113,7 @@ impl Context {
         let changes = changes::Queue::start(
             needs.repository.clone(),
             needs.judge.clone(),
-            needs.wake.clone(),
+            (needs.wake.clone(), needs.refused.clone()),
         );
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
         let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{self, Judge};
+use super::check::{Checker, Judge};
 use super::edit::{self, EditError, FieldEdit};
 use super::object;
 use crate::git::{
@@ -79,6 +79,8 @@ pub enum ChangeError {
     Edit { path: RepoPath, source: EditError },
     #[error("`{path}` is not UTF-8")]
     Encoding { path: RepoPath },
+    #[error("this takes {needs}")]
+    Denied { needs: String },
     #[error("the change would break the fleet")]
     Invalid { diagnostics: Vec<Diagnostic> },
     #[error("`{path}` has changes that are not committed")]
@@ -205,7 +207,7 @@ fn validate(
     let files = |revision| repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let (before, after) = (parse::parse(None, &before), parse::parse(None, &files(after)?));
-    let diagnostics = check::new_errors(&before, &after, &Judge::here())?;
+    let diagnostics = Checker::new(Judge::here()).new_errors(&before, &after)?;
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }
 }
 

@@ -72,7 +72,7 @@ pub(super) struct Args {
 const WEBHOOK_SECRET: &str = "TITAN_WEBHOOK_SECRET";
 const TLS_HINT: &str = "give the chain of certificates and its unencrypted key as PEM files, as certbot or cert-manager write them";
 
-/// Reports that wait for the loop; the limit's default, as the fleet is not read yet.
+/// Reports, and as many refused requests, that wait for the loop; the limit's default, as the fleet is not read yet.
 const QUEUE: usize = 10_000;
 /// How often a taken address is tried.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
@@ -145,6 +145,7 @@ fn told(error: &dyn Error) -> String {
 
 async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
     let (submit, submissions) = mpsc::channel(QUEUE);
+    let (refuse, refused) = mpsc::channel(QUEUE);
     let (wake, wakes) = mpsc::channel(1);
     let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (stop, stopped) = watch::channel(false);
@@ -155,6 +156,7 @@ async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
         let needs = api::Needs {
             snapshot,
             submissions: submit,
+            refused: refuse,
             wake,
             repository,
             judge,
@@ -170,7 +172,7 @@ async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
         stop.send_replace(true);
     };
     tracing::info!(branch = %config.repository.branch, "the controller starts");
-    let inbox = controller::Inbox { submissions, wakes };
+    let inbox = controller::Inbox { submissions, refused, wakes };
     controller::run(config, inbox, publish, shutdown).await;
     if let Some(door) = door {
         door.await.context("the listener failed")?;

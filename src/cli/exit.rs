@@ -184,6 +184,7 @@ fn judge_change(error: &ChangeError) -> (Exit, Option<String>) {
         ChangeError::Edit { .. } | ChangeError::Encoding { .. } => {
             "change the file by hand and commit it".into()
         }
+        ChangeError::Denied { .. } => "leave it to somebody who may do it".into(),
         ChangeError::Invalid { .. } => "nothing was committed; put it right and try again".into(),
         ChangeError::Dirty { .. } => "commit or stash it first".into(),
         ChangeError::Path(_) => return (Exit::No, None),

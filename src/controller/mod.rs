@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::git::{self, FleetRepository};
+use crate::model::RequestStatus;
 use crate::observe::{Snapshot, Submission, Vitals};
 use state::State;
 use workers::Workers;
@@ -54,6 +55,8 @@ enum Event {
     /// A ref may have moved, or it is time to look.
     Look,
     Report(Submission),
+    /// A request was refused.
+    Refused(RequestStatus),
     /// A pass, or a part of a check, ended.
     Ended(state::Finished),
     /// Something is due: a deadline, or a flush.
@@ -71,6 +74,8 @@ const LATE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Inbox {
     pub submissions: mpsc::Receiver<Submission>,
+    /// Requests that were refused, to be written down.
+    pub refused: mpsc::Receiver<RequestStatus>,
     /// Signs that a branch may have moved.
     pub wakes: mpsc::Receiver<()>,
 }
@@ -106,6 +111,7 @@ pub async fn run(
             () = sleep_until(look) => Event::Look,
             Some(()) = inbox.wakes.recv() => Event::Look,
             Some(submission) = inbox.submissions.recv() => Event::Report(submission),
+            Some(request) = inbox.refused.recv() => Event::Refused(request),
             () = sleep_until(due) => Event::Due,
         };
         if Instant::now() > latest {
@@ -114,6 +120,7 @@ pub async fn run(
         match event {
             Event::Look => state.look(),
             Event::Report(submission) => state.report(submission),
+            Event::Refused(request) => state.refused(request),
             Event::Ended(finished) => state.ended(finished),
             Event::Due => {}
             Event::Shutdown => break,

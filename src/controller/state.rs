@@ -14,7 +14,7 @@ use super::reconcile::{Pass, Reconciler};
 use super::timings::millis;
 use super::{Config, goal, tell};
 use crate::git::{FleetRepository, GitError};
-use crate::model::{FleetSpec, Revision, Timestamp};
+use crate::model::{FleetSpec, RequestStatus, Revision, Timestamp};
 use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, Vitals, is_issued};
 
 /// What a job came to, and the reconciler that did it.
@@ -228,12 +228,13 @@ impl State {
     }
 
     fn take_over(&mut self, pass: Box<Pass>) {
-        self.wrote |= !pass.commits.is_empty();
         let took_ms = millis(pass.timings.total());
         for commit in &pass.commits {
+            self.wrote |= commit.own;
             tracing::info!(
                 source = %commit.source.id.short(), rendered = %commit.revision.short(),
                 generation = commit.generation, assignments = commit.changed.count(), took_ms,
+                by = if commit.own { "this controller" } else { "another" },
                 "rendered"
             );
         }
@@ -332,6 +333,11 @@ impl State {
         }
         // A caller that went away needs no answer.
         let _ = submission.reply.send(answer);
+    }
+
+    /// A request was refused: it is written down with the next status.
+    pub(super) fn refused(&mut self, request: RequestStatus) {
+        self.ledger.refused(request);
     }
 
     /// Nobody listened to the hosts for a while.

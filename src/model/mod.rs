@@ -60,7 +60,7 @@ pub use object::{
 };
 pub use path::{PathError, RepoPath};
 pub use report::{AssignmentReport, HostReport, ReportAnswer};
-pub use request::{RequestId, RequestIdError};
+pub use request::{RequestId, RequestIdError, RequestStatus};
 pub use selector_text::SelectorError;
 pub use source::{Content, SourceChanges, SourceFile};
 pub use status::{

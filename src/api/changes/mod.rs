@@ -6,8 +6,8 @@
 //!   └───────────── answer ◀──────────────┴──────────── what became of it
 //!  GET ──▶ [book], else history ──▶ [follow]: Committed → Rendered → Deployed
 //! ```
-//! The server keeps no state: the book is a short memory of what is under way, and of what was refused a
-//! while ago. Whatever is accepted is found in Git by its id, on any controller.
+//! The server keeps no state: the book is a short memory of what is under way. Whatever is decided is found
+//! in Git by its id, on any controller: commits on the config branch, refusals on the status branch.
 
 mod book;
 mod follow;
@@ -24,8 +24,9 @@ use warp::{Filter, Rejection};
 
 use super::error::{Refused, Reply, json_reply};
 use super::{Context, error};
-use crate::change::ChangeError;
-use crate::model::{Diagnostic, RequestId, Revision};
+use crate::change::{ChangeError, Request};
+use crate::model::{API_VERSION, Diagnostic, RequestId, RequestStatus, Revision, Timestamp};
+use crate::observe::files;
 
 pub(super) use queue::Queue;
 
@@ -57,6 +58,21 @@ pub(super) struct Change {
     /// Who asked for it, where that is known.
     #[serde(skip)]
     pub(super) actor: Option<String>,
+}
+
+/// Most diagnostics of a refused request that are written down.
+const MOST_DIAGNOSTICS: usize = 20;
+
+impl From<RequestStatus> for Change {
+    fn from(status: RequestStatus) -> Self {
+        Self {
+            reason: Some(status.reason),
+            diagnostics: status.diagnostics,
+            refusal: StatusCode::from_u16(status.answer).ok(),
+            actor: Some(status.actor),
+            ..Self::new(&status.id, State::Rejected)
+        }
+    }
 }
 
 /// The stages of a request.
@@ -99,6 +115,7 @@ impl Change {
     fn rejected(id: &RequestId, error: &ChangeError) -> Self {
         let status = match error {
             ChangeError::Missing { .. } => StatusCode::NOT_FOUND,
+            ChangeError::Denied { .. } => StatusCode::FORBIDDEN,
             ChangeError::Exists { .. }
             | ChangeError::Ambiguous { .. }
             | ChangeError::NotEmpty { .. }
@@ -120,6 +137,26 @@ impl Change {
     fn failed(id: &RequestId, reason: String) -> Self {
         let refusal = Some(StatusCode::SERVICE_UNAVAILABLE);
         Self { reason: Some(reason), refusal, ..Self::new(id, State::Failed) }
+    }
+
+    /// What is written down of a request that was refused for good, under an id that is not taken.
+    fn refused(&self, request: &Request) -> Option<RequestStatus> {
+        let answer = self.refusal.filter(|_| self.state == State::Rejected)?.as_u16();
+        if self.commit.is_some() {
+            return None;
+        }
+        let diagnostics = self.diagnostics.iter().take(MOST_DIAGNOSTICS).cloned().collect();
+        Some(RequestStatus {
+            api_version: API_VERSION.to_owned(),
+            kind: files::REQUEST_KIND.to_owned(),
+            id: self.id.clone(),
+            digest: request.digest.clone(),
+            actor: request.subject.as_ref().map(ToString::to_string).unwrap_or_default(),
+            answer,
+            reason: self.reason.clone().unwrap_or_default(),
+            diagnostics,
+            since: Timestamp::now(),
+        })
     }
 
     /// The answer to who asked for the change; `done`: the status where nothing stands in its way.

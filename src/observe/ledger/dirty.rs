@@ -6,8 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{HostEntry, Ledger};
-use crate::model::{AssignmentRef, Name, RepoPath};
+use crate::model::{AssignmentRef, Name, RepoPath, RequestId, RequestStatus};
 use crate::observe::files;
+
+/// Most refused requests that wait to be written.
+const REQUESTS: usize = 10_000;
 
 /// What differs from the status branch.
 #[derive(Debug, Default)]
@@ -16,6 +19,8 @@ pub(super) struct Dirty {
     pub(super) diagnostics: bool,
     /// Hosts with files to be written or removed; their entries say which.
     pub(super) hosts: BTreeSet<Name>,
+    /// Requests that were refused.
+    pub(super) requests: BTreeMap<RequestId, RequestStatus>,
     /// Files where their item does not lie (any more): they go.
     pub(super) leftovers: BTreeMap<RepoPath, Item>,
 }
@@ -29,7 +34,11 @@ pub(super) enum Item {
 
 impl Dirty {
     pub(super) fn is_empty(&self) -> bool {
-        !self.fleet && !self.diagnostics && self.hosts.is_empty() && self.leftovers.is_empty()
+        !self.fleet
+            && !self.diagnostics
+            && self.hosts.is_empty()
+            && self.requests.is_empty()
+            && self.leftovers.is_empty()
     }
 }
 
@@ -38,6 +47,14 @@ impl Ledger {
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
+    }
+
+    /// Takes note of a request that was refused. When nothing can be written, a bounded number of them
+    /// waits.
+    pub fn refused(&mut self, request: RequestStatus) {
+        if self.dirty.requests.len() < REQUESTS {
+            self.dirty.requests.insert(request.id.clone(), request);
+        }
     }
 
     /// The assignment's file is to be written, or removed when it has no status.

@@ -95,6 +95,10 @@ impl Ledger {
         if let Some(diagnostics) = self.diagnostics.as_ref().filter(|_| self.dirty.diagnostics) {
             edit.put(&files::diagnostics_path(), &files::write(diagnostics))?;
         }
+        for request in self.dirty.requests.values() {
+            let path = files::request_path(&request.id);
+            edit.put_sibling(&path, &files::write(request), Sibling::of(&"request"))?;
+        }
         let tree = edit.write()?;
         Ok((Some(tree) != self.tree).then_some(tree))
     }
@@ -168,7 +172,8 @@ impl Ledger {
         })
     }
 
-    /// What happened: assignments by phase, else hosts by connection, else the source revision.
+    /// What happened: assignments by phase, else hosts by connection, else refused requests, else the
+    /// source revision.
     fn subject(&self) -> String {
         let mut phases = BTreeMap::<Phase, usize>::new();
         let mut hosts = BTreeMap::<Connection, usize>::new();
@@ -199,6 +204,11 @@ impl Ledger {
         }
         if !hosts.is_empty() {
             return list(hosts.into_iter().map(|(c, n)| (n, c.to_string())).collect(), "hosts ");
+        }
+        match self.dirty.requests.len() {
+            0 => {}
+            1 => return "1 request refused".to_owned(),
+            count => return format!("{count} requests refused"),
         }
         match &self.fleet {
             Some(fleet) => format!("source {}", fleet.source.short()),

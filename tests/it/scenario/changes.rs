@@ -174,6 +174,35 @@ fn what_is_wrong_is_said_as_validate_says_it() {
     assert_eq!(api.repository.head("main"), head, "nothing was written");
 }
 
+/// A refusal is known to every controller, for as long as there is history.
+#[test]
+fn what_was_refused_is_in_git() {
+    let api = Api::start(fleet());
+    let wrong = json!([
+        {"op": "create", "kind": "Deployment", "name": "default/web/prod",
+         "object": {"spec": {"template": "ap", "target": "all"}}},
+    ]);
+    assert_eq!(api.post("r1", &wrong).0, 422);
+    eventually("the refusal", || {
+        let git = &api.repository.git;
+        api.repository.head("titan/status").is_some_and(|head| {
+            let tree = git.commit(head).expect("a commit").tree;
+            git.entries(tree).expect("readable").iter().any(|entry| entry.name == "requests")
+        })
+    });
+    let Api { repository, _controller, .. } = api;
+    drop(_controller);
+    let api = Api::start(repository);
+    let (status, told) = api.get("/api/v1/changes/r1");
+    assert_eq!((status, &told["state"]), (200, &json!("Rejected")), "{told}");
+    assert_eq!(told["diagnostics"][0]["code"], "ref/unknown-template");
+    let (status, again) = api.post("r1", &wrong);
+    assert_eq!((status, &again["diagnostics"]), (422, &told["diagnostics"]), "{again}");
+    let other = json!([{"op": "delete", "kind": "Host", "name": "nobody"}]);
+    assert_eq!(api.post("r1", &other).0, 409);
+    assert_eq!(api.post("r2", &other).0, 200);
+}
+
 #[test]
 fn what_there_is_can_be_read() {
     let mut repository = fleet();
@@ -278,9 +307,14 @@ fn changes() -> usize {
 
 /// Sends a request to one controller after the other until it is committed, as a careful client does: each
 /// time under the same id. The times that the successful tries took are kept.
-fn insist(caller: &Caller, addresses: &[String], id: &str, body: &str) -> std::time::Duration {
+fn insist(
+    caller: &Caller,
+    (addresses, first): (&[String], usize),
+    id: &str,
+    body: &str,
+) -> std::time::Duration {
     for turn in 0.. {
-        let address = &addresses[(id.len() + turn) % addresses.len()];
+        let address = &addresses[(first + turn) % addresses.len()];
         let url = format!("http://{address}/api/v1/changes?wait=committed");
         let start = std::time::Instant::now();
         let request = caller.client.post(url).header("Idempotency-Key", id).body(body.to_owned());
@@ -320,7 +354,8 @@ fn what_is_acknowledged_is_in_history_exactly_once() {
                     } else {
                         json!({"op": "patch", "kind": "Host", "name": name, "patch": labels})
                     };
-                    insist(&caller, addresses, &id, &json!({"changes": [op]}).to_string())
+                    let body = json!({"changes": [op]}).to_string();
+                    insist(&caller, (addresses, writer + round), &id, &body)
                 };
                 (0..each).map(change).collect::<Vec<_>>()
             }
