@@ -17,6 +17,7 @@
 //! and queued for the controller's loop, which owns the state. What comes back is JSON, errors too:
 //! `{"error": "…"}`, never with a secret in it.
 
+mod assignments;
 mod body;
 mod caller;
 mod changes;
@@ -24,6 +25,7 @@ mod deployments;
 mod error;
 mod hosts;
 mod identity;
+mod list;
 mod me;
 mod objects;
 pub mod openapi;
@@ -40,7 +42,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use warp::Filter;
 
 use crate::change::Judge;
@@ -102,6 +104,8 @@ struct Context {
     needs: Needs,
     rates: rate::Rates,
     changes: changes::Queue,
+    /// Who reads the past as a whole.
+    past: Semaphore,
     known: deployments::Known,
     waits: deployments::Waits,
     identity: identity::Identity,
@@ -118,7 +122,8 @@ impl Context {
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
         let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());
         let identity = identity::Identity::default();
-        Self { needs, rates, changes, known, waits, identity, deliveries }
+        let past = Semaphore::new(1);
+        Self { needs, rates, changes, past, known, waits, identity, deliveries }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

@@ -158,11 +158,15 @@ impl Reconciler {
             // A hand was on it, or another version of titan: it is read anew.
             *at = None;
         };
-        let done = way.position(before).expect("because the loop ended");
+        let (branch, new) = (&settings.branches.rendered, way.known.rendered.revision);
+        let mut done = way.position(before).expect("because the loop ended");
+        if done < way.commits.len() && git.branch(branch)? == new {
+            // Another controller was a moment faster.
+            done = way.commits.len();
+        }
         way.commits[done..].iter_mut().for_each(|commit| commit.own = true);
-        if let Some(new) = way.known.rendered.revision.filter(|_| done < way.commits.len()) {
-            let branch = settings.branches.rendered.clone();
-            let update = RefUpdate { branch, expected: before, new };
+        if let Some(new) = new.filter(|_| done < way.commits.len()) {
+            let update = RefUpdate { branch: branch.clone(), expected: before, new };
             way.timings.time(Stage::Write, || {
                 objects.finish()?;
                 self.repository.publish(&[update])

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gix::bstr::{BStr, ByteSlice};
 use gix::objs::tree::EntryKind as Mode;
@@ -10,6 +10,7 @@ use gix::objs::{Kind, TreeRefIter};
 use gix::{ObjectId, ThreadSafeRepository};
 
 use super::GitError;
+use super::commit::Commits;
 use super::compare::{self, Side};
 use super::error::{damaged, gix_error};
 use super::pack::{Stage, Store};
@@ -28,6 +29,7 @@ struct Shared {
     inner: ThreadSafeRepository,
     git_dir: PathBuf,
     worktree: Option<PathBuf>,
+    commits: Mutex<Commits>,
 }
 
 /// One entry of a tree.
@@ -94,7 +96,8 @@ impl Repository {
         let git_dir = local.common_dir();
         let git_dir = git_dir.canonicalize().map_err(|e| GitError::io("resolve", git_dir, e))?;
         let worktree = local.workdir().map(Path::to_owned);
-        Ok(Self { shared: Arc::new(Shared { inner, git_dir, worktree }), stage: None })
+        let commits = Mutex::default();
+        Ok(Self { shared: Arc::new(Shared { inner, git_dir, worktree, commits }), stage: None })
     }
 
     /// Opens the repository around `path`, as `git` would find it.
@@ -145,6 +148,10 @@ impl Repository {
     /// Whether what is written here is staged.
     pub(super) fn is_staged(&self) -> bool {
         self.stage.is_some()
+    }
+
+    pub(super) fn commits(&self) -> MutexGuard<'_, Commits> {
+        self.shared.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The objects, for this thread.

@@ -47,7 +47,7 @@ const OWNERS: [(&str, &[&str]); 40] = [
     ("subtle", &["api"]),
     ("strsim", &["model", "parse"]),
     // Digests, and the hosts' order in a spread.
-    ("sha2", &["schedule", "git", "deliver", "api", "cli"]),
+    ("sha2", &["schedule", "git", "deliver", "observe", "api", "cli"]),
     ("jiff", &["model"]),
     ("getrandom", &["git", "change", "agent", "cli"]),
     ("rustix", &["git", "deliver", "controller", "cli"]),

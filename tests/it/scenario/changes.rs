@@ -239,6 +239,23 @@ fn what_there_is_can_be_read() {
         let (_, all) = api.get("/api/v1/assignments?host=h1");
         all["items"].as_array().is_some_and(|items| items.len() == 1)
     });
+    eventually("all statuses", || {
+        let (mut hosts, mut next) = (Vec::new(), String::new());
+        loop {
+            let (_, page) = api.get(&format!("/api/v1/assignments?limit=2{next}"));
+            let items = page["items"].as_array().expect("items");
+            assert!(items.len() <= 2, "{page}");
+            let host = |one: &Value| {
+                let pair = one["assignment"].as_str().expect("a pair");
+                pair.split('@').nth(1).expect("a host").to_owned()
+            };
+            hosts.extend(items.iter().map(host));
+            match page["metadata"]["continue"].as_str() {
+                Some(last) => next = format!("&continue={last}"),
+                None => return hosts == ["h0", "h1", "h2", "h3", "h4", "tim-pi"],
+            }
+        }
+    });
     let first =
         api.repository.git.first_parents(api.repository.head("main").expect("a head"), None, 9);
     let first = *first.expect("history").last().expect("a commit");
