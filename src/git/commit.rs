@@ -83,6 +83,10 @@ impl Repository {
             return Ok(known.clone());
         }
         let found = self.read_commit(revision)?;
+        if self.is_staged() {
+            // It may never come to be.
+            return Ok(found);
+        }
         let mut known = self.commits();
         if known.len() >= COMMITS {
             known.clear();

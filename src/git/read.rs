@@ -13,6 +13,7 @@ use super::GitError;
 use super::commit::Commits;
 use super::compare::{self, Side};
 use super::error::{damaged, gix_error};
+use super::local::Waiting;
 use super::pack::{Stage, Store};
 use crate::model::{RepoPath, Revision, TreeId};
 
@@ -30,6 +31,7 @@ struct Shared {
     git_dir: PathBuf,
     worktree: Option<PathBuf>,
     commits: Mutex<Commits>,
+    waiting: Waiting,
 }
 
 /// One entry of a tree.
@@ -96,8 +98,9 @@ impl Repository {
         let git_dir = local.common_dir();
         let git_dir = git_dir.canonicalize().map_err(|e| GitError::io("resolve", git_dir, e))?;
         let worktree = local.workdir().map(Path::to_owned);
-        let commits = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { inner, git_dir, worktree, commits }), stage: None })
+        let (commits, waiting) = (Mutex::default(), Waiting::default());
+        let shared = Shared { inner, git_dir, worktree, commits, waiting };
+        Ok(Self { shared: Arc::new(shared), stage: None })
     }
 
     /// Opens the repository around `path`, as `git` would find it.
@@ -135,14 +138,24 @@ impl Repository {
         self.shared.worktree.as_deref()
     }
 
-    /// A handle for this thread. It shares all caches but its own buffers.
-    pub(super) fn local(&self) -> gix::Repository {
+    /// A new handle. It shares all caches but its own buffers.
+    pub(super) fn open_local(&self) -> gix::Repository {
         self.shared.inner.to_thread_local()
+    }
+
+    /// Handles that nobody uses.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.shared.waiting
     }
 
     /// The same with what is staged.
     pub(super) fn staged(&self, stage: Arc<Stage>) -> Self {
         Self { shared: Arc::clone(&self.shared), stage: Some(stage) }
+    }
+
+    /// The same without it.
+    pub(super) fn unstaged(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), stage: None }
     }
 
     /// Whether what is written here is staged.
