@@ -23,6 +23,7 @@ mod caller;
 mod changes;
 mod deployments;
 mod error;
+mod forge;
 mod hosts;
 mod identity;
 mod list;
@@ -51,6 +52,7 @@ use crate::model::RequestStatus;
 use crate::observe::{Snapshot, Submission, Vitals};
 use caller::Caller;
 
+pub use forge::{Forge, ForgeError, ForgeKind, ForgePlace, TokenError};
 pub use tls::{Tls, TlsError};
 pub use webhooks::{SecretError, Secrets};
 
@@ -84,6 +86,8 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Without any there are no webhooks.
     pub webhook_secrets: Secrets,
+    /// Where pull requests are opened; `None`: nowhere, there are only branches.
+    pub forge: Option<Forge>,
 }
 
 impl Options {
@@ -94,7 +98,7 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         let webhook_secrets = Secrets::default();
-        Self { connections: Self::CONNECTIONS, tls: None, webhook_secrets }
+        Self { connections: Self::CONNECTIONS, tls: None, webhook_secrets, forge: None }
     }
 }
 
@@ -118,6 +122,7 @@ impl Context {
             needs.repository.clone(),
             needs.judge.clone(),
             (needs.wake.clone(), needs.refused.clone()),
+            needs.options.forge.as_ref(),
         );
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
         let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());

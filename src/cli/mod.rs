@@ -25,6 +25,7 @@ mod describe;
 mod diagnostics;
 mod dry_run;
 mod exit;
+mod forge;
 mod get;
 mod help;
 mod history;

@@ -9,6 +9,7 @@ mod examples;
 mod git;
 mod login;
 mod observe;
+mod openapi;
 mod readme;
 mod scenario;
 mod schemas;

@@ -44,11 +44,10 @@ pub(super) fn follow(
     }
     let branch = format!("titan/change/{id}");
     let proposed = if crate::git::valid_branch_name(&branch) { git.branch(&branch)? } else { None };
-    Ok(proposed.map(|commit| Change {
-        commit: Some(commit),
-        branch: Some(branch),
-        ..Change::new(id, State::Proposed)
-    }))
+    let Some(commit) = proposed else { return Ok(None) };
+    let actor = git.commit(commit)?.trailer("Titan-Actor").map(str::to_owned);
+    let (commit, branch) = (Some(commit), Some(branch));
+    Ok(Some(Change { commit, branch, actor, ..Change::new(id, State::Proposed) }))
 }
 
 /// What is written down of a request that was refused.

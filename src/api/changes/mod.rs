@@ -5,6 +5,7 @@
 //!   ▲                                    │ the first answer            │
 //!   └───────────── answer ◀──────────────┴──────────── what became of it
 //!  GET ──▶ [book], else history ──▶ [follow]: Committed → Rendered → Deployed
+//!                                   [proposals]: on a branch of its own ──▶ pull request at the forge
 //! ```
 //! The server keeps no state: the book is a short memory of what is under way. Whatever is decided is found
 //! in Git by its id, on any controller: commits on the config branch, refusals on the status branch.
@@ -13,6 +14,7 @@ mod book;
 mod follow;
 mod list;
 mod post;
+mod proposals;
 mod queue;
 
 use std::sync::Arc;
@@ -42,6 +44,9 @@ pub(super) struct Change {
     /// Of [`State::Proposed`]: the branch that waits to be merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) branch: Option<String>,
+    /// Of [`State::Proposed`]: where people see its pull request, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pull_request: Option<String>,
     /// Of [`State::Rendered`] and later: the commit on the rendered branch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rendered: Option<Revision>,
@@ -53,6 +58,9 @@ pub(super) struct Change {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Where to ask how it goes on.
     pub(super) href: String,
+    /// Its pull request is being opened.
+    #[serde(skip)]
+    pub(super) opening: bool,
     #[serde(skip)]
     pub(super) refusal: Option<StatusCode>,
     /// Who asked for it, where that is known.
@@ -103,10 +111,12 @@ impl Change {
             state,
             commit: None,
             branch: None,
+            pull_request: None,
             rendered: None,
             reason: None,
             diagnostics: Vec::new(),
             href: format!("/api/v1/changes/{id}"),
+            opening: false,
             refusal: None,
             actor: None,
         }
@@ -217,20 +227,26 @@ async fn get(
     // Others' requests are nobody else's business: as if there were none.
     let own = move |actor: &str| all || actor == caller.actor();
     let known = context.changes.book.get(id);
-    let commit = match known {
+    let (commit, proposed) = match known {
         Some(change) if !change.actor.as_deref().is_none_or(&own) => return Err(Refused::NotFound),
-        Some(change) if change.state != State::Committed => {
-            return Ok(json_reply(StatusCode::OK, &change));
-        }
-        Some(change) => change.commit,
-        None => None,
+        Some(change) if change.state == State::Committed => (change.commit, None),
+        // It may be merged by now.
+        Some(change) if change.state == State::Proposed => (None, Some(change)),
+        Some(change) => return Ok(json_reply(StatusCode::OK, &change)),
+        None => (None, None),
     };
-    let (context, id) = (Arc::clone(context), id.clone());
-    let found = spawn_blocking(move || follow::follow(&context, &id, commit)).await;
+    let (shared, wanted) = (Arc::clone(context), id.clone());
+    let found = spawn_blocking(move || follow::follow(&shared, &wanted, commit)).await;
     let found = found.map_err(|_| Refused::Busy)?.map_err(|error| {
         tracing::warn!(%error, "a change cannot be followed");
         Refused::Busy
     })?;
     let found = found.filter(|change| change.actor.as_deref().is_none_or(own));
-    found.map(|change| json_reply(StatusCode::OK, &change)).ok_or(Refused::NotFound)
+    let mut change = match (found, proposed) {
+        (Some(found), Some(known)) if found.state == State::Proposed => known,
+        (Some(found), _) => found,
+        (None, known) => known.ok_or(Refused::NotFound)?,
+    };
+    context.changes.proposals.complete(&mut change).await;
+    Ok(json_reply(StatusCode::OK, &change))
 }

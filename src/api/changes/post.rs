@@ -18,12 +18,15 @@ use crate::api::body;
 use crate::api::error::{Refused, Reply};
 use crate::change::wish::{self, Wanted, Wish};
 use crate::change::{Mode, Options, Request};
-use crate::git::Signature;
+use crate::git::{Signature, valid_branch_name};
 use crate::model::{RequestId, RequestStatus, Timestamp};
 
 /// How long an answer waits to hear what becomes of a request, unless it was asked to wait until then:
 /// as a rule it is decided by then, and who sent it learns at once what is wrong with it.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How long an answer waits for the forge to open a pull request.
+const FORGE: Duration = Duration::from_secs(5);
 
 pub(super) async fn post<B: Buf>(
     context: &Arc<Context>,
@@ -43,16 +46,21 @@ pub(super) async fn post<B: Buf>(
     let time = limits.http_body_time.duration();
     let bytes = body::read_in(time, body, length).await?;
     let wish = parse(&bytes)?;
+    let branch = branch(&id, &wish)?;
     let wanted = wish.understand().map_err(|error| Refused::BadRequest(error.to_string()))?;
     for one in &wanted {
         caller.may(&snapshot.fleet, one)?;
     }
     let digest = digest(&wish, &caller.actor());
     let mut decided = match context.changes.book.enter(&id, &digest, &caller.actor()) {
-        Seen::Before(decided) => decided,
+        Seen::Before(decided) => {
+            let change = decided.borrow().clone();
+            context.changes.proposals.again(&context.changes.book, &change);
+            decided
+        }
         Seen::Other => return Err(Refused::Conflict(OTHER.into())),
         Seen::Never(decided) => {
-            let request = request(&id, digest, &wish, wanted, &caller);
+            let request = Request { branch, ..request(&id, digest, &wish, wanted, &caller) };
             if let Err(refused) = take_up(context, request, headers.contains_key(KEY)).await {
                 context.changes.book.forget(&id);
                 return Err(refused);
@@ -102,6 +110,7 @@ async fn answer(decided: &mut watch::Receiver<Change>, wait: Wait, time: Duratio
     let time = if wait == Wait::Committed { time } else { SOON };
     // Late, or at the end of this process: it is told as far as it has come.
     let _ = timeout(time, decided.wait_for(|change| change.state != State::Accepted)).await;
+    let _ = timeout(FORGE, decided.wait_for(|change| !change.opening)).await;
     let change = decided.borrow().clone();
     match wait {
         // Whoever asks to wait for something durable must not take this for it.
@@ -138,6 +147,18 @@ fn request_id(headers: &HeaderMap) -> Result<RequestId, Refused> {
         let error = crate::model::RequestIdError;
         Refused::BadRequest(format!("`Idempotency-Key`: {error}"))
     })
+}
+
+/// The branch of its own, if the change is to have one.
+fn branch(id: &RequestId, wish: &Wish) -> Result<Option<String>, Refused> {
+    let branch = (wish.mode == wish::Mode::PullRequest).then(|| format!("titan/change/{id}"));
+    match branch {
+        Some(branch) if !valid_branch_name(&branch) => Err(Refused::BadRequest(
+            "`Idempotency-Key`: no branch can have this name; use letters, digits, `-` and `_`"
+                .into(),
+        )),
+        branch => Ok(branch),
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Wish, Refused> {
@@ -178,8 +199,7 @@ fn request(
     let committer = author.clone();
     let options = Options { author, committer, message, trailers, mode: Mode::Commit };
     let subject = Some(caller.subject.clone());
-    let branch = (wish.mode == wish::Mode::PullRequest).then(|| format!("titan/change/{id}"));
-    Request { id: id.clone(), digest, wanted, subject, options, branch }
+    Request { id: id.clone(), digest, wanted, subject, options, branch: None }
 }
 
 #[cfg(test)]

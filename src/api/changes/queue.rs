@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::book::Book;
+use super::proposals::Proposals;
 use super::{Change, State};
+use crate::api::forge::Forge;
 use crate::change::{Desk, Judge, Outcome, Request, Requests};
 use crate::git::FleetRepository;
 use crate::model::RequestStatus;
@@ -22,26 +24,30 @@ pub(in crate::api) struct Queue {
     pub(super) book: Arc<Book>,
     /// Those that are in history.
     pub(super) requests: Arc<Mutex<Requests>>,
+    /// Those that wait to be merged.
+    pub(super) proposals: Proposals,
 }
 
 impl Queue {
     /// Starts the thread, which ends with the queue. The controller is told of commits, and of what was
-    /// refused.
+    /// refused; pull requests are opened at `forge`.
     pub(in crate::api) fn start(
         fleet: FleetRepository,
         judge: Judge,
         (wake, refused): (mpsc::Sender<()>, mpsc::Sender<RequestStatus>),
+        forge: Option<&Forge>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let (book, requests) = (Arc::<Book>::default(), Arc::<Mutex<Requests>>::default());
         let (own, known) = (Arc::clone(&book), Arc::clone(&requests));
-        let tell = Tell { book: own, wake, refused };
+        let proposals = Proposals::start(forge, &fleet, &book);
+        let tell = Tell { book: own, proposals: proposals.clone(), wake, refused };
         let work = move || serve(&mut Desk::new(fleet, judge), receiver, &known, &tell);
         std::thread::Builder::new()
             .name("titan-changes".into())
             .spawn(work)
             .expect("because the system has a thread left at the start");
-        Self { sender, book, requests }
+        Self { sender, book, requests, proposals }
     }
 
     /// `false`: there is no room.
@@ -53,6 +59,7 @@ impl Queue {
 /// Who learns what became of requests.
 struct Tell {
     book: Arc<Book>,
+    proposals: Proposals,
     wake: mpsc::Sender<()>,
     refused: mpsc::Sender<RequestStatus>,
 }
@@ -65,7 +72,10 @@ impl Tell {
         {
             tracing::warn!(id = %request.id, "a refusal is not written down: too many wait");
         }
-        self.book.decide(change);
+        match change.state {
+            State::Proposed => self.proposals.decide(&self.book, change),
+            _ => self.book.decide(change),
+        }
     }
 }
 

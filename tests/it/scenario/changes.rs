@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::support::{ConfigRepo, Process, eventually, free_address};
 
 /// Calls, one after the other.
-struct Caller {
-    client: Client,
+pub(super) struct Caller {
+    pub(super) client: Client,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -36,33 +36,43 @@ impl Caller {
 }
 
 /// A controller on one's own machine, and who calls it.
-struct Api {
-    repository: ConfigRepo,
+pub(super) struct Api {
+    pub(super) repository: ConfigRepo,
     address: String,
-    caller: Caller,
+    pub(super) caller: Caller,
     _controller: Process,
 }
 
 impl Api {
     fn start(repository: ConfigRepo) -> Self {
+        Self::with(repository, &[])
+    }
+
+    /// With more options.
+    pub(super) fn with(repository: ConfigRepo, options: &[&str]) -> Self {
         let address = free_address();
         let listen = ["controller", "--listen", &address, "--insecure-development"];
-        let controller = repository.spawn("controller", &listen);
+        let controller = repository.spawn("controller", &[&listen, options].concat());
         let api = Self { repository, address, caller: Caller::new(), _controller: controller };
         let hosts = || api.caller.client.get(api.url("/api/v1/hosts"));
         eventually("the controller", || api.caller.status(hosts()) == Some(200));
         api
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    fn ask(&self, request: RequestBuilder) -> (u16, Value) {
+    pub(super) fn ask(&self, request: RequestBuilder) -> (u16, Value) {
         self.caller.ask(request)
     }
 
-    fn get(&self, path: &str) -> (u16, Value) {
+    /// Ends the controller.
+    pub(super) fn stop(self) -> ConfigRepo {
+        self.repository
+    }
+
+    pub(super) fn get(&self, path: &str) -> (u16, Value) {
         self.ask(self.caller.client.get(self.url(path)))
     }
 
@@ -74,7 +84,7 @@ impl Api {
     }
 }
 
-fn fleet() -> ConfigRepo {
+pub(super) fn fleet() -> ConfigRepo {
     let mut repository = ConfigRepo::new().template().workload().host("tim-pi", "region=eu");
     repository.commit("the fleet");
     repository

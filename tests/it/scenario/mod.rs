@@ -12,6 +12,7 @@ mod objects;
 mod operations;
 mod plan;
 mod polling;
+mod pull_requests;
 mod remote;
 mod server;
 pub(crate) mod support;
