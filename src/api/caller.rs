@@ -52,14 +52,19 @@ impl Caller {
 
     /// The author of their commits.
     pub(super) fn signature(&self) -> Signature {
-        let name: String = self.actor().chars().filter(|c| !"<>".contains(*c)).collect();
-        let odd = |c: char| !c.is_ascii_alphanumeric() && !"@._+-".contains(c);
-        let email = match name.contains('@') && !name.contains(odd) {
-            true => name.clone(),
-            false => format!("{}@titan.invalid", name.replace(|c| odd(c) || c == '@', "-")),
-        };
-        Signature { name, email, seconds: 0, offset: 0 }
+        signature(&self.actor())
     }
+}
+
+/// The author of an actor's commits.
+pub(super) fn signature(actor: &str) -> Signature {
+    let name: String = actor.chars().filter(|c| !"<>".contains(*c)).collect();
+    let odd = |c: char| !c.is_ascii_alphanumeric() && !"@._+-".contains(c);
+    let email = match name.contains('@') && !name.contains(odd) {
+        true => name.clone(),
+        false => format!("{}@titan.invalid", name.replace(|c| odd(c) || c == '@', "-")),
+    };
+    Signature { name, email, seconds: 0, offset: 0 }
 }
 
 #[cfg(test)]

@@ -90,12 +90,17 @@ fn reply(host: &Name, result: Result<Reply, Refused>) -> Reply {
 }
 
 /// Whether the caller is `host`, and anything is known yet.
-fn admit(snapshot: &Snapshot, host: &Name, headers: &HeaderMap) -> Result<(), Refused> {
+fn admit(
+    context: &Context,
+    snapshot: &Snapshot,
+    host: &Name,
+    headers: &HeaderMap,
+) -> Result<(), Refused> {
     if !snapshot.ready {
         // Before the first pass nobody knows which hosts there are.
         return Err(Refused::Busy);
     }
-    authenticate(snapshot, host, headers)
+    authenticate(context, snapshot, host, headers)
 }
 
 /// What the host is to run, after the wait that was asked for.
@@ -106,7 +111,7 @@ async fn of_host(
     query: Option<Query>,
 ) -> Result<Reply, Refused> {
     let mut snapshots = context.needs.snapshot.clone();
-    admit(&snapshots.borrow_and_update(), host, headers)?;
+    admit(context, &snapshots.borrow_and_update(), host, headers)?;
     let query = query.ok_or_else(|| {
         let message = "the query is not `since=<rendered revision>` and `wait=<seconds>`";
         Refused::BadRequest(message.into())
@@ -137,7 +142,7 @@ async fn of_host(
         };
         tokio::select! {
             // Who lost its token meanwhile learns nothing more.
-            () = bell => admit(&snapshots.borrow_and_update(), host, headers)?,
+            () = bell => admit(context, &snapshots.borrow_and_update(), host, headers)?,
             () = sleep_until(deadline) => {}
         }
     }
@@ -185,7 +190,7 @@ async fn files(
     deployment: DeploymentRef,
     headers: &HeaderMap,
 ) -> Result<Reply, Refused> {
-    admit(&context.snapshot(), host, headers)?;
+    admit(context, &context.snapshot(), host, headers)?;
     let view = context.known.view(context).await?;
     let tree = view.places.of(host).ok_or(NOT_RENDERED)?;
     let wanted = Wanted { host: host.clone(), tree, base: None, only: Some(deployment) };

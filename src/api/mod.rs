@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  POST /api/v1/hosts/<host>/reports   HostReport → ReportAnswer, with the host's bearer token
+//!  POST /api/v1/hosts/<host>/enrollments, …/key   how a host comes to a key of its own
 //!  GET  /api/v1/hosts/<host>/deployments[/<deployment>]   what it is to run, with the same token
 //!  POST /api/v1/changes                a wish → a commit, under an id that counts once
 //!  GET  /api/v1/changes/<id>           how far it has come
@@ -114,6 +115,8 @@ struct Context {
     waits: deployments::Waits,
     identity: identity::Identity,
     deliveries: webhooks::Deliveries,
+    signatures: hosts::Signatures,
+    looks: hosts::Looks,
 }
 
 impl Context {
@@ -128,7 +131,8 @@ impl Context {
         let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());
         let identity = identity::Identity::default();
         let past = Semaphore::new(1);
-        Self { needs, rates, changes, past, known, waits, identity, deliveries }
+        let (signatures, looks) = (hosts::Signatures::default(), hosts::Looks::default());
+        Self { needs, rates, changes, past, known, waits, identity, deliveries, signatures, looks }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

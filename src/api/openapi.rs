@@ -94,6 +94,7 @@ fn paths() -> Value {
         paths.insert(format!("/api/v1/{kind}{path}"), json!({"get": one(kind, parts)}));
     }
     paths.extend(super::deployments::paths());
+    paths.extend(super::hosts::paths());
     paths.extend(super::me::paths());
     paths.extend(super::operations::paths());
     paths.extend(super::webhooks::paths());

@@ -102,7 +102,7 @@ enum Command {
     /// Print the manifests of deployments
     Render(render::Args),
     Plan(plan::Args),
-    /// Tokens with which hosts report
+    /// Keys and tokens of hosts
     #[command(subcommand)]
     Host(host::Command),
     Reconcile(reconcile::Args),

@@ -11,6 +11,7 @@
 //! in Git by its id, on any controller: commits on the config branch, refusals on the status branch.
 
 mod book;
+mod decide;
 mod follow;
 mod list;
 mod post;
@@ -30,6 +31,7 @@ use crate::change::{ChangeError, Request};
 use crate::model::{API_VERSION, Diagnostic, RequestId, RequestStatus, Revision, Timestamp};
 use crate::observe::files;
 
+pub(super) use decide::{decide, find};
 pub(super) use queue::Queue;
 
 /// How far a request has come, and why no further.
@@ -126,6 +128,7 @@ impl Change {
         let status = match error {
             ChangeError::Missing { .. } => StatusCode::NOT_FOUND,
             ChangeError::Denied { .. } => StatusCode::FORBIDDEN,
+            ChangeError::Unproven { .. } => StatusCode::UNAUTHORIZED,
             ChangeError::Exists { .. }
             | ChangeError::Ambiguous { .. }
             | ChangeError::NotEmpty { .. }
@@ -152,7 +155,8 @@ impl Change {
     /// What is written down of a request that was refused for good, under an id that is not taken.
     fn refused(&self, request: &Request) -> Option<RequestStatus> {
         let answer = self.refusal.filter(|_| self.state == State::Rejected)?.as_u16();
-        if self.commit.is_some() {
+        // What proves nothing now may do so later.
+        if self.commit.is_some() || self.refusal == Some(StatusCode::UNAUTHORIZED) {
             return None;
         }
         let diagnostics = self.diagnostics.iter().take(MOST_DIAGNOSTICS).cloned().collect();

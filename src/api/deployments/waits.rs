@@ -106,6 +106,7 @@ pub(super) async fn herald(context: Arc<Context>) {
             (Some((before, then)), Some(view)) => context.waits.wake(|host| {
                 before.places.of(host) != view.places.of(host)
                     || then.hosts.get(host) != snapshot.hosts.get(host)
+                    || then.keys.get(host) != snapshot.keys.get(host)
             }),
             // Nothing is known to be as before.
             _ => context.waits.wake(|_| true),

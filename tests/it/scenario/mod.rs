@@ -7,6 +7,7 @@ mod guards;
 mod history;
 mod http;
 mod incremental;
+mod keys;
 mod kill;
 mod objects;
 mod operations;
