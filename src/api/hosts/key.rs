@@ -24,7 +24,7 @@ use crate::api::error::{Refused, Reply, json_reply};
 use crate::api::{Context, body, changes, error};
 use crate::change::host_key::By;
 use crate::change::{Edit, NewKey};
-use crate::model::{HostKey, Name, Revision, Timestamp};
+use crate::model::{HostKey, Name, Revision, Subject, Timestamp};
 use crate::observe::Snapshot;
 use crate::proof::{fingerprint, secret};
 
@@ -183,7 +183,7 @@ async fn commit(
     message: String,
     edit: Edit,
 ) -> Result<Revision, Refused> {
-    let actor = format!("host/{host}");
+    let actor = Subject::Host(host.clone()).to_string();
     let request = desk::request(about, message, (&actor, None), (host, edit));
     let commit = desk::commit(context, request, &actor).await?;
     tracing::info!(%host, %commit, "a host's key is registered");

@@ -131,10 +131,10 @@ fn a_device_makes_its_key_and_replaces_it_until_it_is_shut_out() {
     let commit = world.repository.head("main").expect("a head");
     let commit = world.repository.git.commit(commit).expect("it is readable");
     assert_eq!(commit.subject, "enroll host one");
-    assert_eq!(commit.trailer("Titan-Actor"), Some("host/one"));
+    assert_eq!(commit.trailer("Titan-Actor"), Some("host one"));
     assert_eq!(commit.trailer("Titan-Via"), Some("api"));
     let listed = world.repository.titan_ok(&["host", "keys", "one"]);
-    assert!(listed.contains(&fingerprint(&first)) && listed.contains("host/one"), "{listed}");
+    assert!(listed.contains(&fingerprint(&first)) && listed.contains("host one"), "{listed}");
     let described = world.repository.titan_ok(&["describe", "host", "one"]);
     assert!(described.contains(&format!("{} since ", fingerprint(&first))), "{described}");
 
