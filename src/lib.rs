@@ -25,6 +25,7 @@
 //! | L0 | [`model`], [`parallel`] | nothing: plain data, and work shared out to threads |
 //! | L1 | [`parse`], [`schedule`], [`render`], [`plan`] (which may call the other three) | compute: no file, clock, environment or log |
 //! | L2 | [`git`] | Git: the only gix, notify and `git(1)` |
+//! | L2 | [`proof`] | keys of hosts: sign and verify |
 //! | L3 | [`publish`], [`deliver`], [`observe`], [`change`] | one effect each, time comes in as an argument |
 //! | L4 | [`controller`], [`agent`], [`api`] | loops, clocks, sockets |
 //! | L5 | [`cli`] | arguments, output, exit codes |
@@ -87,6 +88,7 @@ pub mod render;
 pub mod schedule;
 
 pub mod git;
+pub mod proof;
 
 pub mod change;
 pub mod deliver;

@@ -9,6 +9,7 @@ command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 if [ "${1-}" = test ]; then
     command -v node >/dev/null 2>&1 || missing="$missing nodejs"
     command -v npm >/dev/null 2>&1 || missing="$missing npm"
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$missing python3-venv"
 fi
 
 if [ -n "$missing" ]; then
@@ -41,4 +42,15 @@ if ! cmp -s tests/oidc/package-lock.json "$oidc/installed.json"; then
     cp tests/oidc/package.json tests/oidc/package-lock.json "$oidc"
     (cd "$oidc" && npm ci --silent --no-audit --no-fund --ignore-scripts) >&2
     cp tests/oidc/package-lock.json "$oidc/installed.json"
+fi
+
+# A validator of OpenAPI documents and a property-based tester for tests/it/openapi.rs, beside it.
+api=${XDG_CACHE_HOME:-$HOME/.cache}/titan-tests/api
+if ! cmp -s tests/api/requirements.txt "$api/installed.txt" || ! "$api/bin/python" -c '' 2>/dev/null; then
+    echo "installing a validator and a tester of OpenAPI for the tests" >&2
+    python3 -m venv --clear "$api"
+    "$api/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        -r tests/api/requirements.txt >&2
+    "$api/bin/python" -m pip check --disable-pip-version-check >&2
+    cp tests/api/requirements.txt "$api/installed.txt"
 fi

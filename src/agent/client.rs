@@ -1,11 +1,12 @@
-//! Talking to one controller: its address, the token, and reports.
+//! Talking to one controller: its address, tokens, and reports.
 
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::header::{HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
 
+use super::credentials::Credentials;
 use crate::deliver::clean;
 use crate::model::{HostReport, Name, ReportAnswer};
 
@@ -52,6 +53,15 @@ impl Token {
         let mut value = value.map_err(|_| ControllerError::Token)?;
         value.set_sensitive(true);
         Ok(Self(value))
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
+    pub(super) fn text(&self) -> &str {
+        let text = self.0.to_str().unwrap_or_default();
+        text.strip_prefix("Bearer ").unwrap_or_default()
     }
 }
 
@@ -146,32 +156,25 @@ pub(super) enum Outcome {
 pub(super) struct ReportClient {
     http: Client,
     url: Url,
-    token: Option<Token>,
+    credentials: Credentials,
 }
 
 impl ReportClient {
     pub(super) fn new(
         controller: &ControllerUrl,
         host: &Name,
-        token: Option<Token>,
+        credentials: Credentials,
     ) -> Result<Self, ControllerError> {
-        Ok(Self { http: controller.client()?, url: controller.of_host(host, "reports"), token })
+        let url = controller.of_host(host, "reports");
+        Ok(Self { http: controller.client()?, url, credentials })
     }
 
     pub(super) async fn send(&self, report: &HostReport) -> Outcome {
         let request = self.http.post(self.url.clone()).timeout(TOTAL).json(report);
-        match authorized(request, self.token.as_ref()).send().await {
+        match self.credentials.send(request).await {
             Ok(response) => judge(response).await,
-            Err(error) => Outcome::Later { problem: chain(&error.without_url()), wait: None },
+            Err(problem) => Outcome::Later { problem, wait: None },
         }
-    }
-}
-
-/// The request with the host's token.
-pub(super) fn authorized(request: RequestBuilder, token: Option<&Token>) -> RequestBuilder {
-    match token {
-        Some(token) => request.header(AUTHORIZATION, token.0.clone()),
-        None => request,
     }
 }
 

@@ -9,12 +9,18 @@
 //!                         └─ Server: Follower ─── a controller's host endpoint
 //! ```
 //!
+//! `keys` are the host's own, with which all requests to controllers are signed; `enroll` has them
+//! registered and replaced.
+//!
 //! One loop owns all state and makes one pass after the other; the reporters only look at the newest
 //! view. While Git or the server is away, the host is held at the last desired state from the copies in
 //! the state directory; while the controller is away, the difference to what it knows waits for it.
 
 mod answer;
 mod client;
+mod credentials;
+mod enroll;
+mod keys;
 mod outbox;
 mod pass;
 mod pull;
@@ -29,7 +35,7 @@ mod work;
 mod tests;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,11 +46,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 pub(crate) use client::is_loopback;
 pub use client::{ClearText, ControllerError, ControllerUrl, Token};
+pub use keys::KeysError;
 
 use crate::deliver::{DeliverError, Delivery, Directory, Hook, Store, Swap};
 use crate::git::Location;
 use crate::model::{Name, Timestamp};
 use client::ReportClient;
+use credentials::Credentials;
+use enroll::Desk;
+use keys::Keys;
 use pass::{Agent, Scope};
 use pull::Place;
 use reporter::Reporter;
@@ -66,7 +76,12 @@ pub struct Config {
     pub dest: PathBuf,
     pub hook: Option<Hook>,
     pub controllers: Vec<ControllerUrl>,
+    /// A token for reports, for hosts without a key.
     pub token: Option<Token>,
+    /// A token with which this host registers a key of its own, unless it has done so.
+    pub enroll: Option<Token>,
+    /// After which time the host replaces its key; `None`: never.
+    pub rotate: Option<Duration>,
     /// Longest time between two passes.
     pub interval: Duration,
     /// Longest time between two reports.
@@ -81,6 +96,16 @@ pub enum Origin {
     Git { fleet: Location, branch: String },
     /// A controller, which reads that branch for its hosts.
     Server(ControllerUrl),
+}
+
+impl Config {
+    /// The controller that takes this host's keys.
+    fn desk(&self) -> Option<&ControllerUrl> {
+        match &self.origin {
+            Origin::Server(server) => Some(server),
+            Origin::Git { .. } => self.controllers.first(),
+        }
+    }
 }
 
 /// How long an agent runs.
@@ -107,6 +132,20 @@ pub enum AgentError {
     Deliver(#[from] DeliverError),
     #[error(transparent)]
     Controller(#[from] ControllerError),
+    #[error("the keys of this host cannot be used: {0}")]
+    Keys(#[from] KeysError),
+    #[error("a token to enroll is given, but no controller to enroll at")]
+    NoController,
+    #[error("this host cannot enroll: {problem}")]
+    Enroll { problem: String },
+    #[error("this host cannot enroll yet: {problem}")]
+    Away { problem: String },
+}
+
+/// Whether an agent that delivers to `dest` has keys of its own there.
+#[must_use]
+pub fn has_keys(dest: &Path) -> bool {
+    dest.join(".titan").join(keys::FILE).exists()
 }
 
 /// Runs until `shutdown` is ready, or for one pass.
@@ -119,16 +158,22 @@ pub async fn run(
 ) -> Result<Summary, AgentError> {
     let store = Arc::new(aside(|| Store::open(&config.dest))?);
     let state = State::open(Arc::clone(&store))?;
+    let keys = Keys::open(Arc::clone(&store), config.host.clone())?;
     let runtime = Directory::open(&config.dest, Swap::Exchange)?;
     let delivery = Delivery::open(runtime, store, &config.host)?;
+    tokio::pin!(shutdown);
+    let credentials = tokio::select! {
+        () = &mut shutdown => return Ok(Summary::default()),
+        credentials = enroll::credentials(&config, &keys) => credentials?,
+    };
     let (views, _) = watch::channel(None);
-    let reporters = report(&config, &state, &views)?;
+    let reporters = report(&config, &credentials, &state, &views)?;
+    let _rotation = rotation(&config, &credentials)?;
 
     let mode = config.mode;
     let wake = Arc::new(Notify::new());
-    let source = source(&config, &delivery, &state, &wake)?;
+    let source = source(&config, credentials, &delivery, &state, &wake)?;
     let mut agent = Agent::new(config, delivery, state, source, views);
-    tokio::pin!(shutdown);
     match mode {
         Mode::Once => tokio::select! {
             () = &mut shutdown => {}
@@ -149,9 +194,25 @@ pub async fn run(
     Ok(summary)
 }
 
+/// Replaces the host's key whenever it is old, until this is dropped.
+fn rotation(
+    config: &Config,
+    credentials: &Credentials,
+) -> Result<Option<JoinSet<()>>, ControllerError> {
+    let (Credentials::Keys(keys), Some(every)) = (credentials, config.rotate) else {
+        return Ok(None);
+    };
+    let Some(controller) = config.desk() else { return Ok(None) };
+    let desk = Desk::new(controller, &config.host, keys.clone())?;
+    let mut task = JoinSet::new();
+    task.spawn(desk.rotate(every));
+    Ok(Some(task))
+}
+
 /// Starts a reporter for each controller.
 fn report(
     config: &Config,
+    credentials: &Credentials,
     state: &State,
     views: &watch::Sender<Option<Arc<view::View>>>,
 ) -> Result<JoinSet<()>, ControllerError> {
@@ -160,7 +221,7 @@ fn report(
         let reporter = Reporter {
             host: config.host.clone(),
             name: controller.to_string(),
-            client: ReportClient::new(controller, &config.host, config.token.clone())?,
+            client: ReportClient::new(controller, &config.host, credentials.clone())?,
             state: state.clone(),
             heartbeat: config.heartbeat,
         };
@@ -187,6 +248,7 @@ async fn keep_on<R: crate::deliver::Runtime>(agent: &mut Agent<R>, wake: &Notify
 /// Where the agent gets the desired state from; `wake` is told when there may be another one.
 fn source(
     config: &Config,
+    credentials: Credentials,
     delivery: &Delivery<Directory>,
     state: &State,
     wake: &Arc<Notify>,
@@ -200,8 +262,7 @@ fn source(
         }
         Origin::Server(server) => {
             let last = delivery.inventory().desired.as_ref();
-            let token = config.token.clone();
-            let follower = Follower::start(server, host, token, last, state.clone(), wake)?;
+            let follower = Follower::start(server, host, credentials, last, state.clone(), wake)?;
             Ok(Source::Server(Box::new(follower)))
         }
     }

@@ -22,9 +22,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{self, AnswerError};
-use super::client::{
-    ControllerError, ControllerUrl, Token, asked_wait, authorized, body, chain, problem,
-};
+use super::client::{ControllerError, ControllerUrl, asked_wait, body, problem};
+use super::credentials::Credentials;
 use super::pull::{PullError, Seen};
 use super::state::State;
 use super::{aside, random};
@@ -88,13 +87,14 @@ impl Follower {
     pub(super) fn start(
         server: &ControllerUrl,
         host: Name,
-        token: Option<Token>,
+        credentials: Credentials,
         last: Option<&Desired>,
         state: State,
         wake: Arc<Notify>,
     ) -> Result<Self, ControllerError> {
         let url = server.of_host(&host, "deployments");
-        let server = Server { http: server.client()?, url, token, limits: Limits::default() };
+        let (http, limits) = (server.client()?, Limits::default());
+        let server = Server { http, url, credentials, limits };
         let (sender, news) = watch::channel(None);
         let asking = Asking {
             server: server.clone(),
@@ -264,7 +264,7 @@ enum Said {
 struct Server {
     http: Client,
     url: Url,
-    token: Option<Token>,
+    credentials: Credentials,
     /// What an assignment may hold at most: the defaults, as for Git.
     limits: Limits,
 }
@@ -273,15 +273,14 @@ impl Server {
     async fn all(&self, base: Option<&Seen>, hold: Duration) -> Result<Said, ServerError> {
         let mut url = self.url.clone();
         let wait = hold.as_secs();
-        let mut request = match base {
+        let request = match base {
             Some(base) => {
                 url.set_query(Some(&format!("since={}&wait={wait}", base.rendered)));
                 self.http.get(url).header(IF_NONE_MATCH, format!("\"{}\"", base.tree))
             }
             None => self.http.get(url),
         };
-        request = authorized(request, self.token.as_ref());
-        let response = begin(request, hold).await?;
+        let response = self.begin(request, hold).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
             let header = |name: &str| response.headers().get(name)?.to_str().ok();
             // A name for another tree than the one that was asked for is none.
@@ -297,17 +296,19 @@ impl Server {
     async fn one(&self, deployment: &DeploymentRef) -> Result<HostDeployment, ServerError> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/{deployment}", self.url.path()));
-        let request = authorized(self.http.get(url), self.token.as_ref());
-        read(begin(request, Duration::ZERO).await?).await
+        read(self.begin(self.http.get(url), Duration::ZERO).await?).await
     }
-}
 
-/// The beginning of the answer.
-async fn begin(request: RequestBuilder, hold: Duration) -> Result<Response, ServerError> {
-    let away = |problem: String| ServerError::Away { problem, wait: None };
-    let response = timeout(hold + BEGIN, request.send()).await;
-    let response = response.map_err(|_| away("it takes too long".into()))?;
-    response.map_err(|error| away(chain(&error.without_url())))
+    /// The beginning of the answer.
+    async fn begin(
+        &self,
+        request: RequestBuilder,
+        hold: Duration,
+    ) -> Result<Response, ServerError> {
+        let away = |problem: String| ServerError::Away { problem, wait: None };
+        let response = timeout(hold + BEGIN, self.credentials.send(request)).await;
+        response.map_err(|_| away("it takes too long".into()))?.map_err(away)
+    }
 }
 
 /// The rest of it, where it is a good one.

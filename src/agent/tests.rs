@@ -87,6 +87,8 @@ impl World {
             hook: None,
             controllers: Vec::new(),
             token: Some(Token::new("s3cret").expect("a token")),
+            enroll: None,
+            rotate: None,
             interval: Duration::from_millis(100),
             heartbeat: Duration::from_secs(20),
             mode: Mode::UntilStopped,
@@ -435,7 +437,8 @@ async fn answers_are_judged_by_their_status() {
     let mut controller = Controller::start().await;
     let host = HOST.parse().expect("a name");
     let token = Token::new("s3cret").expect("a token");
-    let client = ReportClient::new(&controller.url, &host, Some(token)).expect("a client");
+    let client =
+        ReportClient::new(&controller.url, &host, Credentials::Token(token)).expect("a client");
     let report = HostReport {
         host,
         sequence: 1,

@@ -5,7 +5,7 @@ use warp::http::HeaderMap;
 use super::Context;
 use super::error::Refused;
 use super::identity;
-use crate::change::access::verbs_of;
+use crate::change::access::decide;
 use crate::change::wish::Wanted;
 use crate::git::Signature;
 use crate::model::access::{authorize, is_admin};
@@ -30,14 +30,11 @@ impl Caller {
     /// # Errors
     /// When this caller may not do that to this object: 403, or 404 where they may not even read it.
     pub(super) fn may(&self, fleet: &Fleet, wanted: &Wanted) -> Result<(), Refused> {
-        for verb in verbs_of(fleet, wanted) {
-            match authorize(fleet, &self.subject, verb, &wanted.object) {
-                Decision::Allowed => {}
-                Decision::Denied(needs) => return Err(Refused::Forbidden(needs.to_string())),
-                Decision::Hidden(_) => return Err(Refused::NotFound),
-            }
+        match decide(fleet, &self.subject, wanted) {
+            Decision::Allowed => Ok(()),
+            Decision::Denied(needs) => Err(Refused::Forbidden(needs.to_string())),
+            Decision::Hidden(_) => Err(Refused::NotFound),
         }
-        Ok(())
     }
 
     pub(super) fn may_read(&self, fleet: &Fleet, object: &ObjectRef) -> bool {
@@ -55,14 +52,19 @@ impl Caller {
 
     /// The author of their commits.
     pub(super) fn signature(&self) -> Signature {
-        let name: String = self.actor().chars().filter(|c| !"<>".contains(*c)).collect();
-        let odd = |c: char| !c.is_ascii_alphanumeric() && !"@._+-".contains(c);
-        let email = match name.contains('@') && !name.contains(odd) {
-            true => name.clone(),
-            false => format!("{}@titan.invalid", name.replace(|c| odd(c) || c == '@', "-")),
-        };
-        Signature { name, email, seconds: 0, offset: 0 }
+        signature(&self.actor())
     }
+}
+
+/// The author of an actor's commits.
+pub(super) fn signature(actor: &str) -> Signature {
+    let name: String = actor.chars().filter(|c| !"<>".contains(*c)).collect();
+    let odd = |c: char| !c.is_ascii_alphanumeric() && !"@._+-".contains(c);
+    let email = match name.contains('@') && !name.contains(odd) {
+        true => name.clone(),
+        false => format!("{}@titan.invalid", name.replace(|c| odd(c) || c == '@', "-")),
+    };
+    Signature { name, email, seconds: 0, offset: 0 }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! A host that has the newest state costs a look into a map: no Git, no listing. Only what changed is
 //! read from Git, by few at a time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ pub(super) fn routes(
     let query = warp::query::<Query>()
         .map(Some)
         .or_else(|_| async { Ok::<(Option<Query>,), Rejection>((None,)) });
+    tokio::spawn(waits::herald(Arc::clone(&context)));
     let shared = Arc::clone(&context);
     let all = warp::path!("api" / "v1" / "hosts" / Name / "deployments")
         .and(get(READ))
@@ -88,12 +90,17 @@ fn reply(host: &Name, result: Result<Reply, Refused>) -> Reply {
 }
 
 /// Whether the caller is `host`, and anything is known yet.
-fn admit(snapshot: &Snapshot, host: &Name, headers: &HeaderMap) -> Result<(), Refused> {
+fn admit(
+    context: &Context,
+    snapshot: &Snapshot,
+    host: &Name,
+    headers: &HeaderMap,
+) -> Result<(), Refused> {
     if !snapshot.ready {
         // Before the first pass nobody knows which hosts there are.
         return Err(Refused::Busy);
     }
-    authenticate(snapshot, host, headers)
+    authenticate(context, snapshot, host, headers)
 }
 
 /// What the host is to run, after the wait that was asked for.
@@ -104,7 +111,7 @@ async fn of_host(
     query: Option<Query>,
 ) -> Result<Reply, Refused> {
     let mut snapshots = context.needs.snapshot.clone();
-    admit(&snapshots.borrow_and_update(), host, headers)?;
+    admit(context, &snapshots.borrow_and_update(), host, headers)?;
     let query = query.ok_or_else(|| {
         let message = "the query is not `since=<rendered revision>` and `wait=<seconds>`";
         Refused::BadRequest(message.into())
@@ -114,8 +121,14 @@ async fn of_host(
         return Err(Refused::BadRequest(message));
     }
     let deadline = Instant::now() + Duration::from_secs(query.wait);
-    let mut turn = None;
+    let turn = if query.wait > 0 { context.waits.begin(host) } else { None };
     loop {
+        // From here on it hears of what comes, whatever it is about to see.
+        let bell = turn.as_ref().map(|turn| turn.bell.notified());
+        let mut bell = pin!(bell);
+        if let Some(bell) = bell.as_mut().as_pin_mut() {
+            bell.enable();
+        }
         let view = context.known.view(context).await?;
         let tree = view.places.of(host);
         let same = match (tree, headers.get(header::IF_NONE_MATCH)) {
@@ -123,19 +136,13 @@ async fn of_host(
             (Some(tree), Some(value)) => is_named(value, tree),
             (Some(tree), None) => base(context, &view, host, query.since).await? == Some(tree),
         };
-        if same && Instant::now() < deadline && turn.is_none() {
-            turn = context.waits.begin(host);
-        }
-        if !same || Instant::now() >= deadline || turn.is_none() {
+        let waits = same && Instant::now() < deadline && snapshots.has_changed().is_ok();
+        let Some(bell) = bell.as_mut().as_pin_mut().filter(|_| waits) else {
             return now(context, &view, host, headers, query.since).await;
-        }
+        };
         tokio::select! {
-            changed = snapshots.changed() => match changed {
-                // Who lost its token meanwhile learns nothing more.
-                Ok(()) => admit(&snapshots.borrow_and_update(), host, headers)?,
-                // The controller stops.
-                Err(_) => return now(context, &view, host, headers, query.since).await,
-            },
+            // Who lost its token meanwhile learns nothing more.
+            () = bell => admit(context, &snapshots.borrow_and_update(), host, headers)?,
             () = sleep_until(deadline) => {}
         }
     }
@@ -183,7 +190,7 @@ async fn files(
     deployment: DeploymentRef,
     headers: &HeaderMap,
 ) -> Result<Reply, Refused> {
-    admit(&context.snapshot(), host, headers)?;
+    admit(context, &context.snapshot(), host, headers)?;
     let view = context.known.view(context).await?;
     let tree = view.places.of(host).ok_or(NOT_RENDERED)?;
     let wanted = Wanted { host: host.clone(), tree, base: None, only: Some(deployment) };

@@ -1,28 +1,43 @@
-//! `POST /api/v1/hosts/<host>/reports`.
+//! What hosts send: `POST /api/v1/hosts/<host>/reports`; and how they come to a key of their own.
+//!
+//! ```text
+//!  POST …/enrollments   [enrollment]  a person lets a host enroll: a token, once
+//!  POST …/key           [key]         the host registers its key with it, or replaces the one it has
+//!  POST …/reports                     from then on it signs  ─▶ [admission]
+//! ```
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use tokio::time::{Instant, timeout};
-use warp::http::{HeaderMap, StatusCode, header};
+use warp::http::{HeaderMap, StatusCode};
 use warp::{Buf, Filter, Rejection, Stream};
 
 use super::error::{Refused, Reply, json_reply};
 use super::{Context, body, error};
 use crate::model::{HostReport, Limits, Name, Phase};
-use crate::observe::{Digest, Refusal, Snapshot, Submission};
+use crate::observe::{Refusal, Submission};
+pub(super) use admission::{Signatures, authenticate};
+pub(super) use document::paths;
+pub(super) use key::Looks;
+
+mod admission;
+mod desk;
+mod document;
+mod enrollment;
+mod key;
 
 /// Longest `reason`, in characters.
 const REASON: usize = 64;
 
-/// The host endpoint.
+/// The host endpoint, but for what a host is to run.
 pub(super) fn routes(
     context: Arc<Context>,
 ) -> impl Filter<Extract = (Reply,), Error = Rejection> + Clone {
+    let keys = key::routes(Arc::clone(&context));
+    let enrollments = enrollment::routes(Arc::clone(&context));
     // A segment that is not a name, encoded traversal for one, matches nothing: 404.
-    warp::path!("api" / "v1" / "hosts" / Name / "reports")
+    let reports = warp::path!("api" / "v1" / "hosts" / Name / "reports")
         .and(error::post(error::TAKE))
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
@@ -42,7 +57,8 @@ pub(super) fn routes(
                     }
                 }
             }
-        })
+        });
+    reports.or(keys).unify().or(enrollments).unify()
 }
 
 async fn accept<B: Buf>(
@@ -58,7 +74,7 @@ async fn accept<B: Buf>(
         // Before the first pass nobody knows which hosts there are.
         return Err(Refused::Busy);
     }
-    authenticate(&snapshot, host, headers)?;
+    authenticate(context, &snapshot, host, headers)?;
     context.rates.take(host, &snapshot, Instant::now()).map_err(|wait| Refused::TooOften {
         limit: limits.reports_per_minute,
         retry_after: wait.as_secs() + 1,
@@ -70,29 +86,6 @@ async fn accept<B: Buf>(
         return Err(Refused::ForeignHost);
     }
     submit(context, report, limits).await
-}
-
-/// Whether the bearer token is one of the host's. All its digests are compared, each in constant time.
-pub(super) fn authenticate(
-    snapshot: &Snapshot,
-    host: &Name,
-    headers: &HeaderMap,
-) -> Result<(), Refused> {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = value.and_then(|text| text.split_once(' ')).ok_or(Refused::NoToken)?;
-    let token = token.trim();
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
-        return Err(Refused::NoToken);
-    }
-    let digests = snapshot.hosts.get(host).ok_or(Refused::NotFound)?;
-    let digest: Digest = Sha256::digest(token.as_bytes()).into();
-    let found =
-        digests.iter().fold(Choice::from(0), |found, own| found | own.as_slice().ct_eq(&digest));
-    if found.into() {
-        return Ok(());
-    }
-    // Only who has a valid token of another host learns that it is one: the digest tells nothing else.
-    Err(if snapshot.owner(&digest).is_some() { Refused::ForeignHost } else { Refused::WrongToken })
 }
 
 /// A report that makes sense.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  POST /api/v1/hosts/<host>/reports   HostReport → ReportAnswer, with the host's bearer token
+//!  POST /api/v1/hosts/<host>/enrollments, …/key   how a host comes to a key of its own
 //!  GET  /api/v1/hosts/<host>/deployments[/<deployment>]   what it is to run, with the same token
 //!  POST /api/v1/changes                a wish → a commit, under an id that counts once
 //!  GET  /api/v1/changes/<id>           how far it has come
@@ -17,13 +18,16 @@
 //! and queued for the controller's loop, which owns the state. What comes back is JSON, errors too:
 //! `{"error": "…"}`, never with a secret in it.
 
+mod assignments;
 mod body;
 mod caller;
 mod changes;
 mod deployments;
 mod error;
+mod forge;
 mod hosts;
 mod identity;
+mod list;
 mod me;
 mod objects;
 pub mod openapi;
@@ -40,14 +44,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use warp::Filter;
 
 use crate::change::Judge;
 use crate::git::FleetRepository;
+use crate::model::RequestStatus;
 use crate::observe::{Snapshot, Submission, Vitals};
 use caller::Caller;
 
+pub use forge::{Forge, ForgeError, ForgeKind, ForgePlace, TokenError};
 pub use tls::{Tls, TlsError};
 pub use webhooks::{SecretError, Secrets};
 
@@ -58,6 +64,8 @@ pub struct Needs {
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     /// Reports, to the controller's loop.
     pub submissions: mpsc::Sender<Submission>,
+    /// Requests that were refused, to the controller's loop.
+    pub refused: mpsc::Sender<RequestStatus>,
     /// Tells the controller's loop that a branch may have moved.
     pub wake: mpsc::Sender<()>,
     pub repository: FleetRepository,
@@ -79,6 +87,8 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// Without any there are no webhooks.
     pub webhook_secrets: Secrets,
+    /// Where pull requests are opened; `None`: nowhere, there are only branches.
+    pub forge: Option<Forge>,
 }
 
 impl Options {
@@ -89,7 +99,7 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         let webhook_secrets = Secrets::default();
-        Self { connections: Self::CONNECTIONS, tls: None, webhook_secrets }
+        Self { connections: Self::CONNECTIONS, tls: None, webhook_secrets, forge: None }
     }
 }
 
@@ -99,10 +109,14 @@ struct Context {
     needs: Needs,
     rates: rate::Rates,
     changes: changes::Queue,
+    /// Who reads the past as a whole.
+    past: Semaphore,
     known: deployments::Known,
     waits: deployments::Waits,
     identity: identity::Identity,
     deliveries: webhooks::Deliveries,
+    signatures: hosts::Signatures,
+    looks: hosts::Looks,
 }
 
 impl Context {
@@ -110,12 +124,15 @@ impl Context {
         let changes = changes::Queue::start(
             needs.repository.clone(),
             needs.judge.clone(),
-            needs.wake.clone(),
+            (needs.wake.clone(), needs.refused.clone()),
+            needs.options.forge.as_ref(),
         );
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
         let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());
         let identity = identity::Identity::default();
-        Self { needs, rates, changes, known, waits, identity, deliveries }
+        let past = Semaphore::new(1);
+        let (signatures, looks) = (hosts::Signatures::default(), hosts::Looks::default());
+        Self { needs, rates, changes, past, known, waits, identity, deliveries, signatures, looks }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

@@ -11,19 +11,16 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::spawn_blocking;
-use warp::http::{HeaderMap, StatusCode, header};
+use warp::http::{HeaderMap, StatusCode};
 use warp::path::Tail;
 use warp::{Filter, Rejection};
 
 use super::error::{Refused, Reply, json_reply};
 use super::query::Query;
-use super::{Context, error};
-use crate::model::{API_VERSION, Fleet, Name, ObjectKind, ObjectRef, Revision, form};
-use crate::observe::StatusView;
-use crate::observe::view::Scope;
+use super::{Context, assignments, error, list};
+use crate::model::{API_VERSION, Fleet, ObjectKind, ObjectRef, Revision, form};
 use crate::parse;
 
 /// The plural names of kinds in paths.
@@ -35,28 +32,6 @@ const KINDS: [(&str, ObjectKind); 6] = [
     ("workloads", ObjectKind::Workload),
     ("deployments", ObjectKind::Deployment),
 ];
-
-/// A list, or a part of one.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List {
-    api_version: &'static str,
-    kind: &'static str,
-    metadata: ListMetadata,
-    items: Vec<Value>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ListMetadata {
-    /// What was read.
-    revision: Option<Revision>,
-    /// For the next page; none on the last.
-    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-    /// How many follow.
-    remaining: usize,
-}
 
 /// All routes that read.
 pub(super) fn routes(
@@ -117,27 +92,28 @@ async fn read(
         return Err(Refused::Busy);
     }
     if matches!(wanted, Wanted::Assignments) {
-        return assignments(context, &query, headers, &caller).await;
+        return assignments::read(context, &query, headers, &caller).await;
     }
     let fleet = fleet(context, query.revision).await?;
     let revision = fleet.revision;
     let tag = format!("\"{}\"", revision.unwrap_or(Revision::NONE));
-    if matches!(wanted, Wanted::Kind(_) | Wanted::One(_)) && is_known(headers, &tag) {
-        return Ok(not_modified(&tag));
+    if matches!(wanted, Wanted::Kind(_) | Wanted::One(_)) && list::is_known(headers, &tag) {
+        return Ok(list::not_modified(&tag));
     }
     match wanted {
         Wanted::Kind(kind) => {
             let items = form::list(&fleet, kind).into_iter();
-            let items = items.filter(|one| caller.may_read(&snapshot.fleet, &one.of));
-            let items = items.filter(|one| query.takes(one.of.workspace(), &one.labels));
-            let items = items.map(|one| (one.of.full_name(), one.object));
-            Ok(list(&query, revision, items, &tag))
+            let items = items.filter(|(of, labels)| query.takes(of.workspace(), labels));
+            let items = items.filter(|(of, _)| caller.may_read(&snapshot.fleet, of));
+            let items = items.map(|(of, _)| (of.full_name(), of));
+            let page = list::page(&query, items);
+            let page = page.show(|of| json!(form::find(&fleet, of)));
+            Ok(page.reply(revision, &tag))
         }
         Wanted::One(object) => {
-            let found =
-                form::find(&fleet, &object).filter(|one| caller.may_read(&snapshot.fleet, &one.of));
-            let found = found.ok_or(Refused::NotFound)?;
-            Ok(tagged(json_reply(StatusCode::OK, &found.object), &tag))
+            let found = form::find(&fleet, &object);
+            let found = found.filter(|_| caller.may_read(&snapshot.fleet, &object));
+            Ok(list::tagged(json_reply(StatusCode::OK, &found.ok_or(Refused::NotFound)?), &tag))
         }
         Wanted::Diagnostics => {
             if !caller.may_read_all(&fleet) {
@@ -179,88 +155,4 @@ async fn fleet(context: &Arc<Context>, revision: Option<Revision>) -> Result<Arc
         Refused::Busy
     })?;
     read.ok_or(Refused::NotFound)
-}
-
-async fn assignments(
-    context: &Arc<Context>,
-    query: &Query,
-    headers: &HeaderMap,
-    caller: &super::Caller,
-) -> Result<Reply, Refused> {
-    let snapshot = context.snapshot();
-    let repository = context.needs.repository.clone();
-    let branch = snapshot.fleet.settings.branches.status.clone();
-    let (scope, wanted) = (scope(query), query.revision);
-    let known = headers.get(header::IF_NONE_MATCH).cloned();
-    let view = spawn_blocking(move || {
-        let head = repository.repository.branch(&branch)?;
-        let revision = wanted.or(head);
-        let tag = format!("\"{}\"", revision.unwrap_or(Revision::NONE));
-        if known.is_some_and(|known| known == tag.as_str()) {
-            return Ok((None, tag));
-        }
-        let view = StatusView::read(&repository.repository, revision, &scope)?;
-        Ok::<_, crate::git::GitError>((Some(view), tag))
-    });
-    let (view, tag) = view.await.map_err(|_| Refused::Busy)?.map_err(|error| {
-        tracing::warn!(%error, "statuses cannot be read");
-        Refused::NotFound
-    })?;
-    let Some(view) = view else { return Ok(not_modified(&tag)) };
-    let fleet = &snapshot.fleet;
-    let labels = |host: &Name| fleet.hosts.get(host).map(|host| host.labels.clone());
-    let items = view.assignments.iter().filter_map(|status| {
-        let pair = &status.assignment;
-        let of = ObjectRef::Deployment(pair.deployment.clone());
-        let labels = labels(&pair.host).unwrap_or_default();
-        let taken = query.takes(Some(&pair.deployment.workspace), &labels);
-        let shown = taken && query.names(pair) && caller.may_read(fleet, &of);
-        shown.then(|| (pair.to_string(), json!(status)))
-    });
-    Ok(list(query, view.revision, items, &tag))
-}
-
-fn scope(query: &Query) -> Scope {
-    match (&query.host, &query.deployment) {
-        (Some(host), _) => Scope::Host(host.clone()),
-        (None, Some(deployment)) => Scope::Deployment(deployment.clone()),
-        (None, None) => Scope::Fleet,
-    }
-}
-
-/// The page of `items`, which come in the order of their names.
-fn list(
-    query: &Query,
-    revision: Option<Revision>,
-    items: impl Iterator<Item = (String, Value)>,
-    tag: &str,
-) -> Reply {
-    let after = |(name, _): &(String, Value)| {
-        query.after.as_ref().is_none_or(|after| name.as_str() > after.as_str())
-    };
-    let mut all: Vec<(String, Value)> = items.filter(after).collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    let remaining = all.len().saturating_sub(query.limit);
-    all.truncate(query.limit);
-    let next = (remaining > 0).then(|| all.last().expect("a page is never empty").0.clone());
-    let items = all.into_iter().map(|(_, item)| item).collect();
-    let metadata = ListMetadata { revision, next, remaining };
-    let list = List { api_version: API_VERSION, kind: "List", metadata, items };
-    tagged(json_reply(StatusCode::OK, &list), tag)
-}
-
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag))
-}
-
-fn tagged(mut reply: Reply, tag: &str) -> Reply {
-    let value = tag.parse().expect("because it is hexadecimal in quotes");
-    reply.headers_mut().insert(header::ETAG, value);
-    reply
-}
-
-fn not_modified(tag: &str) -> Reply {
-    let builder = warp::http::Response::builder().status(StatusCode::NOT_MODIFIED);
-    tagged(builder.body(warp::hyper::body::Bytes::new()).expect("a status makes a response"), tag)
 }

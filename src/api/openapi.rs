@@ -77,8 +77,8 @@ fn paths() -> Value {
             "operationId": "getPlan",
             "summary": "What `head` does where `base` is now, as `titan plan --output json`",
             "parameters": [
-                required(query("base", "A branch, or a commit's id", BRANCH)),
-                required(query("head", "The same", BRANCH)),
+                required(example(query("base", "A branch, or a commit's id", BRANCH), "main")),
+                required(example(query("head", "The same", BRANCH), "main")),
             ],
             "responses": responses("Object", &[400, 401, 404, 503]),
         }}),
@@ -94,6 +94,7 @@ fn paths() -> Value {
         paths.insert(format!("/api/v1/{kind}{path}"), json!({"get": one(kind, parts)}));
     }
     paths.extend(super::deployments::paths());
+    paths.extend(super::hosts::paths());
     paths.extend(super::me::paths());
     paths.extend(super::operations::paths());
     paths.extend(super::webhooks::paths());
@@ -166,6 +167,11 @@ fn required(mut parameter: Value) -> Value {
     parameter
 }
 
+fn example(mut parameter: Value, example: &str) -> Value {
+    parameter["example"] = json!(example);
+    parameter
+}
+
 fn limit() -> Value {
     let schema = json!({"type": "integer", "minimum": 1, "maximum": 10_000, "default": 500});
     json!({"name": "limit", "in": "query", "description": "Items of a page", "schema": schema})
@@ -205,11 +211,24 @@ fn deployment() -> String {
 const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
 fn parameter(name: &str, pattern: &str) -> Value {
-    json!({
+    let parameter = json!({
         "name": name, "in": "path", "required": true,
         "schema": {"type": "string", "pattern": pattern},
-    })
+    });
+    match EXAMPLES.iter().find(|(of, _)| *of == name) {
+        Some((_, known)) => example(parameter, known),
+        None => parameter,
+    }
 }
+
+/// Names for readers, and for testers that try what is shown: a fleet that has them answers.
+const EXAMPLES: [(&str, &str); 5] = [
+    ("host", "tim-pi"),
+    ("workspace", "default"),
+    ("workload", "temperature-sensor"),
+    ("target", "tim-pi"),
+    ("deployment", "prod"),
+];
 
 fn query(name: &str, description: &str, pattern: &str) -> Value {
     let schema = json!({"type": "string", "pattern": pattern});
@@ -308,6 +327,7 @@ fn schemas() -> Value {
                 "Rejected", "Failed",
             ]},
             "commit": {"type": "string"}, "branch": {"type": "string"},
+            "pullRequest": {"type": "string", "format": "uri"},
             "rendered": {"type": "string"}, "reason": {"type": "string"},
             "diagnostics": {"type": "array", "items": {"$ref": "#/components/schemas/Diagnostic"}},
             "href": {"type": "string"},

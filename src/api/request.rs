@@ -20,12 +20,14 @@ const LONGEST_ID: usize = 64;
 const LONGEST_PATH: usize = 200;
 
 /// The routes that numbers are kept for; `*` is any one segment, and the first that fits counts.
-const ROUTES: [&str; 15] = [
+const ROUTES: [&str; 17] = [
     "/healthz",
     "/readyz",
     "/metrics",
     "/webhooks/*",
     "/api/v1/hosts/*/reports",
+    "/api/v1/hosts/*/key",
+    "/api/v1/hosts/*/enrollments",
     "/api/v1/hosts/*/deployments",
     "/api/v1/hosts/*/deployments/*/*/*",
     "/api/v1/changes",

@@ -90,6 +90,7 @@ impl Api {
         let vitals = Arc::<Vitals>::default();
         let needs = Needs {
             snapshot: receiver,
+            refused: mpsc::channel(1).0,
             submissions,
             wake,
             repository: repository(folder.path()),

@@ -13,9 +13,9 @@ use serde_json::json;
 use super::Edit;
 use super::edit::change;
 use super::wish::{Op, Wanted};
-use crate::model::access::{Need, holds, need, workspace_verbs};
+use crate::model::access::{Need, authorize, holds, need, workspace_verbs};
 use crate::model::{
-    Diagnostic, Fleet, Name, ObjectRef, RepoPath, Role, Subject, Verb, WorkspaceSpec,
+    Decision, Diagnostic, Fleet, Name, ObjectRef, RepoPath, Role, Subject, Verb, WorkspaceSpec,
 };
 use crate::parse::{Place, classify};
 
@@ -115,8 +115,7 @@ fn verbs(object: &ObjectRef, states: States<'_>, touched: &Touched) -> BTreeSet<
 }
 
 /// What a wish does to its object, as the fleet is now.
-#[must_use]
-pub fn verbs_of(fleet: &Fleet, wanted: &Wanted) -> BTreeSet<Verb> {
+fn verbs_of(fleet: &Fleet, wanted: &Wanted) -> BTreeSet<Verb> {
     let mut verbs = BTreeSet::from([match wanted.op {
         Op::Create => Verb::Create,
         Op::Update | Op::Patch => Verb::Change,
@@ -133,6 +132,14 @@ pub fn verbs_of(fleet: &Fleet, wanted: &Wanted) -> BTreeSet<Verb> {
         None => verbs.extend([Verb::Grant, Verb::Bound]),
     }
     verbs
+}
+
+/// Whether `subject` may do what is wanted, as the fleet is now; the first thing that stands in the way.
+#[must_use]
+pub fn decide<'a>(fleet: &Fleet, subject: &Subject, wanted: &'a Wanted) -> Decision<'a> {
+    let verbs = verbs_of(fleet, wanted).into_iter();
+    let decisions = verbs.map(|verb| authorize(fleet, subject, verb, &wanted.object));
+    decisions.into_iter().find(|one| !one.is_allowed()).unwrap_or(Decision::Allowed)
 }
 
 /// A workspace after the edits of its fields; none where that is no workspace.

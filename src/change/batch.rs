@@ -11,13 +11,15 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::time::Duration;
 
-use super::check::{self, Judge};
-use super::commit::{ChangeError, Edit, Options, Place, TRIES, apply, is_lost, message, pause};
+use super::access;
+use super::check::{Checker, Judge};
+use super::commit::{ChangeError, Options, Place, TRIES, apply, is_lost, message, pause};
 use super::requests::{DIGEST_TRAILER, ID_TRAILER, Requests};
+use super::wish::Wanted;
 use crate::git::{
     CommitDraft, FleetRepository, GitError, Location, RefUpdate, Repository, Sources, TreeEdit,
 };
-use crate::model::{RepoPath, RequestId, Revision, TreeId};
+use crate::model::{Decision, Fleet, ObjectRef, RepoPath, RequestId, Revision, Subject, TreeId};
 use crate::parse::{self, Parsed, Parser};
 
 /// A change that is asked for under an id.
@@ -26,11 +28,39 @@ pub struct Request {
     pub id: RequestId,
     /// Of what is asked for: the same id with another digest is a mistake.
     pub digest: String,
-    pub edits: Vec<Edit>,
+    pub wanted: Vec<Wanted>,
+    /// Who asks, and is judged by what is at the head when it is committed; `None`: nobody is judged.
+    pub subject: Option<Subject>,
     /// Trailers for id and digest are added.
     pub options: Options,
     /// A branch of its own, where it is not for the config branch.
     pub branch: Option<String>,
+}
+
+impl Request {
+    /// Whether it may change who may do what.
+    fn is_about_rights(&self) -> bool {
+        let about =
+            |object: &ObjectRef| matches!(object, ObjectRef::Workspace(_) | ObjectRef::Fleet);
+        self.wanted.iter().any(|wanted| about(&wanted.object))
+    }
+
+    /// Whether who asks may do all that is wanted, as the fleet is now.
+    fn judge(&self, fleet: &Fleet) -> Result<(), ChangeError> {
+        let Some(subject) = &self.subject else { return Ok(()) };
+        for wanted in &self.wanted {
+            match access::decide(fleet, subject, wanted) {
+                Decision::Allowed => {}
+                Decision::Denied(needs) => {
+                    return Err(ChangeError::Denied { needs: needs.to_string() });
+                }
+                Decision::Hidden(_) => {
+                    return Err(ChangeError::Missing { object: wanted.object.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What became of a request.
@@ -55,14 +85,20 @@ pub struct Desk {
     reader: Reader,
 }
 
-/// The config branch, read revision after revision.
-#[derive(Debug, Default)]
+/// The config branch, read and judged revision after revision.
+#[derive(Debug)]
 struct Reader {
     files: Sources,
     parser: Parser,
+    checker: Checker,
 }
 
 impl Reader {
+    fn new(judge: &Judge) -> Self {
+        let (files, parser) = (Sources::default(), Parser::default());
+        Self { files, parser, checker: Checker::new(judge.clone()) }
+    }
+
     fn read(&mut self, git: &Repository, revision: Option<Revision>) -> Result<Parsed, GitError> {
         let Some(revision) = revision else { return Ok(Parsed::default()) };
         let changes = self.files.changes(git, revision, parse::limits)?;
@@ -82,7 +118,8 @@ enum Check {
 impl Desk {
     #[must_use]
     pub fn new(fleet: FleetRepository, judge: Judge) -> Self {
-        Self { fleet, judge, reader: Reader::default() }
+        let reader = Reader::new(&judge);
+        Self { fleet, judge, reader }
     }
 
     /// Commits all requests that can be committed; what becomes of each, in their order. `known` is brought
@@ -101,7 +138,7 @@ impl Desk {
             match self.attempt(requests, known) {
                 Err(error) => {
                     // What was read may be of a history that never came to be.
-                    self.reader = Reader::default();
+                    self.reader = Reader::new(&self.judge);
                     if tries == TRIES || !is_lost(&error) {
                         return Err(error);
                     }
@@ -119,7 +156,7 @@ impl Desk {
         requests: &[Request],
         known: &mut Requests,
     ) -> Result<Vec<Outcome>, GitError> {
-        let (fleet, judge) = (self.fleet.clone(), self.judge.clone());
+        let fleet = self.fleet.clone();
         let git = &fleet.repository;
         let _turn = turn(&fleet);
         let checked_out =
@@ -131,7 +168,7 @@ impl Desk {
         }
         let before = self.reader.read(git, head)?;
         let objects = git.begin();
-        let draft = Draft::new(objects.repository(), &judge, (&before, head));
+        let draft = Draft::new(objects.repository(), (&before, head));
         let draft = self.draft(draft, requests, known)?;
         let changed = match checked_out {
             true => draft.changed_paths()?,
@@ -139,7 +176,7 @@ impl Desk {
         };
         if checked_out && let Some(path) = git.uncommitted(&changed)?.into_iter().next() {
             // What was read is of commits that never came to be.
-            self.reader = Reader::default();
+            self.reader = Reader::new(&self.judge);
             let dirty = || Outcome::Refused(ChangeError::Dirty { path: path.clone() });
             return Ok(requests.iter().map(|_| dirty()).collect());
         }
@@ -169,11 +206,12 @@ impl Desk {
         known: &Requests,
     ) -> Result<Draft<'a>, GitError> {
         let several = requests.iter().filter(|request| request.branch.is_none()).count() > 1;
-        if several {
+        // Who may do what is as the commits before say.
+        if several && !requests.iter().any(Request::is_about_rights) {
             let mut draft = empty.clone_empty();
             draft.run(&mut self.reader, requests, known, Check::Later)?;
             let after = self.reader.read(draft.git, draft.tip)?;
-            if check::new_errors(draft.before, &after, &self.judge)?.is_empty() {
+            if self.reader.checker.new_errors(draft.before, &after)?.is_empty() {
                 return Ok(draft);
             }
         }
@@ -208,7 +246,6 @@ fn turn(fleet: &FleetRepository) -> Option<File> {
 struct Draft<'a> {
     /// Where objects are written.
     git: &'a Repository,
-    judge: &'a Judge,
     /// What is at the head.
     before: &'a Parsed,
     head: Option<Revision>,
@@ -221,17 +258,13 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(
-        git: &'a Repository,
-        judge: &'a Judge,
-        (before, head): (&'a Parsed, Option<Revision>),
-    ) -> Self {
+    fn new(git: &'a Repository, (before, head): (&'a Parsed, Option<Revision>)) -> Self {
         let (outcomes, aside, here) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { git, judge, before, head, tip: head, tree: None, outcomes, aside, here }
+        Self { git, before, head, tip: head, tree: None, outcomes, aside, here }
     }
 
     fn clone_empty(&self) -> Self {
-        Self::new(self.git, self.judge, (self.before, self.head))
+        Self::new(self.git, (self.before, self.head))
     }
 
     fn run(
@@ -280,6 +313,9 @@ impl<'a> Draft<'a> {
         check: Check,
         fine: &mut Parsed,
     ) -> Result<Outcome, GitError> {
+        if let Err(denied) = request.judge(&fine.fleet) {
+            return Ok(Outcome::Refused(denied));
+        }
         let (tip, tree) = match self.write(request)? {
             Written::Commit(commit, tree) => (commit, tree),
             Written::Nothing => {
@@ -289,7 +325,7 @@ impl<'a> Draft<'a> {
         };
         if check == Check::Each {
             let after = reader.read(self.git, Some(tip))?;
-            let diagnostics = check::new_errors(fine, &after, self.judge)?;
+            let diagnostics = reader.checker.new_errors(fine, &after)?;
             if !diagnostics.is_empty() {
                 reader.read(self.git, self.tip)?;
                 return Ok(Outcome::Refused(ChangeError::Invalid { diagnostics }));
@@ -319,7 +355,7 @@ impl<'a> Draft<'a> {
         let place =
             Place { repository: self.git, tree: self.tree, fleet: Some(&self.before.fleet) };
         let mut edited = TreeEdit::new(self.git, self.tree);
-        for edit in &request.edits {
+        for edit in request.wanted.iter().flat_map(|wanted| &wanted.edits) {
             match apply(&place, edit, &mut edited) {
                 Ok(()) => {}
                 Err(ChangeError::Git(error)) => return Err(error),

@@ -1,17 +1,13 @@
 //! What is wrong with a config branch, rendering included, and what a change makes worse.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::git::GitError;
-use crate::model::{
-    Assignments, Deployment, DeploymentRef, Diagnostic, Fleet, Name, Pairs, Revision, SourceFile,
-    Template, TemplateRef,
-};
+use crate::model::{Assignments, Diagnostic, Fleet, Pairs, Revision, SourceFile, Template};
 use crate::parse::{Parsed, parse};
-use crate::plan::{check_unused, evaluate, problems};
-use crate::schedule::schedule;
+use crate::plan::{Core, check_unused, evaluate, problems};
 
 /// Most assignments that are rendered to judge one change; a larger change is judged by this sample.
 const SAMPLE: usize = 2000;
@@ -56,91 +52,95 @@ impl fmt::Debug for Judge {
     }
 }
 
-/// The errors that `after` has and `before` has not. What was wrong before and is not made worse
-/// stands in nobody's way.
-///
-/// # Errors
-/// When nothing can be rendered.
-pub fn new_errors(
-    before: &Parsed,
-    after: &Parsed,
-    judge: &Judge,
-) -> Result<Vec<Diagnostic>, GitError> {
-    let dirty = Dirty::between(&before.fleet, &after.fleet);
-    let rendered = |fleet: &Fleet| dirty.problems(fleet, judge);
-    let mut old = before.diagnostics.clone();
-    let mut errors = after.diagnostics.clone();
-    let worse = rendered(&after.fleet)?;
-    if !worse.is_empty() {
-        old.extend(rendered(&before.fleet)?);
-        errors.extend(worse);
+/// Judges changes, one after the other. It remembers the fleet of the last, so that the next costs what
+/// differs from there.
+#[derive(Debug)]
+pub struct Checker {
+    judge: Judge,
+    core: Core,
+}
+
+impl Checker {
+    #[must_use]
+    pub fn new(judge: Judge) -> Self {
+        Self { judge, core: Core::resume(Arc::default(), &Assignments::default()) }
     }
-    // Lines move and places are many, so a problem is known by what it says about which file.
+
+    /// The errors that `after` has and `before` has not. What was wrong before and is not made worse
+    /// stands in nobody's way.
+    ///
+    /// # Errors
+    /// When nothing can be rendered.
+    pub fn new_errors(
+        &mut self,
+        before: &Parsed,
+        after: &Parsed,
+    ) -> Result<Vec<Diagnostic>, GitError> {
+        self.go_to(&before.fleet);
+        let pairs = self.go_to(&after.fleet);
+        let worse = self.problems(&before.fleet, &after.fleet, &pairs)?;
+        let mut old = before.diagnostics.clone();
+        let mut errors = after.diagnostics.clone();
+        if !worse.is_empty() {
+            errors.extend(worse);
+            self.go_to(&before.fleet);
+            let there = &self.core.schedule().assignments;
+            let mut same = Pairs::default();
+            let both = pairs.iter().filter(|(id, host)| there.contains(id, host));
+            both.for_each(|(id, host)| same.insert(id, host));
+            old.extend(self.problems(&after.fleet, &before.fleet, &same)?);
+        }
+        Ok(surplus(&old, errors))
+    }
+
+    /// What rendering finds in the fleet where the change `reaches`, and in templates that are not as
+    /// they are in the `other`.
+    fn problems(
+        &self,
+        other: &Fleet,
+        fleet: &Fleet,
+        reaches: &Pairs,
+    ) -> Result<Vec<Diagnostic>, GitError> {
+        let mut found = (self.judge.0)(fleet, reaches)?;
+        let same = |template: &Template| {
+            other.templates.get(&template.id).is_some_and(|twin| **twin == *template)
+        };
+        if fleet.templates.values().any(|template| !same(template)) {
+            found.extend(check_unused(fleet, self.core.schedule(), |template| !same(template)));
+        }
+        Ok(found)
+    }
+
+    /// Goes on to a fleet; gives what has to be rendered there that is not as in the last, or a sample.
+    fn go_to(&mut self, fleet: &Arc<Fleet>) -> Pairs {
+        if Arc::ptr_eq(self.core.fleet(), fleet) {
+            return Pairs::default();
+        }
+        let step = self.core.advance(Arc::clone(fleet), &Assignments::default(), &Pairs::default());
+        let mut pairs = Pairs::default();
+        step.render.iter().take(SAMPLE).for_each(|(id, host)| pairs.insert(id, host));
+        pairs
+    }
+}
+
+/// Those of the new problems that are errors and not among the old. Lines move and places are many, so
+/// a problem is known by what it says about which file.
+fn surplus(old: &[Diagnostic], mut new: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut known: BTreeMap<_, usize> = BTreeMap::new();
-    for diagnostic in &old {
+    for diagnostic in old {
         *known.entry(key(diagnostic)).or_default() += 1;
     }
-    errors.retain(|found| match known.get_mut(&key(found)) {
+    new.retain(|found| match known.get_mut(&key(found)) {
         Some(count) if *count > 0 => {
             *count -= 1;
             false
         }
         _ => found.is_error(),
     });
-    Ok(errors)
+    new
 }
 
 fn key(diagnostic: &Diagnostic) -> (String, String, Option<String>) {
     let path = diagnostic.path.as_ref().map(ToString::to_string);
     (diagnostic.code.clone(), diagnostic.message.clone(), path)
-}
-
-/// What a change touches.
-struct Dirty {
-    deployments: BTreeSet<DeploymentRef>,
-    hosts: BTreeSet<Name>,
-    templates: BTreeSet<TemplateRef>,
-}
-
-impl Dirty {
-    fn between(before: &Fleet, after: &Fleet) -> Self {
-        let same = |new: &Deployment| {
-            before.deployments.get(&new.id).is_some_and(|old| {
-                **old == *new
-                    && before.template_of(old) == after.template_of(new)
-                    && before.target_of(old) == after.target_of(new)
-                    && before.workload_of(old) == after.workload_of(new)
-                    && before.workspace_of(old) == after.workspace_of(new)
-            })
-        };
-        let deployments = after.deployments.values().filter(|new| !same(new));
-        let hosts =
-            after.hosts.iter().filter(|(name, host)| before.hosts.get(*name) != Some(*host));
-        let templates = after
-            .templates
-            .iter()
-            .filter(|(id, template)| before.templates.get(*id) != Some(*template));
-        Self {
-            deployments: deployments.map(|deployment| deployment.id.clone()).collect(),
-            hosts: hosts.map(|(name, _)| name.clone()).collect(),
-            templates: templates.map(|(id, _)| id.clone()).collect(),
-        }
-    }
-
-    /// What rendering finds in `fleet` wherever the change reaches.
-    fn problems(&self, fleet: &Fleet, judge: &Judge) -> Result<Vec<Diagnostic>, GitError> {
-        let schedule = schedule(fleet, &Assignments::default());
-        let mut pairs = Pairs::default();
-        let all = schedule.assignments.iter();
-        let chosen = all.filter(|(deployment, host)| self.contains(deployment, host)).take(SAMPLE);
-        chosen.for_each(|(deployment, host)| pairs.insert(deployment, host));
-        let touched = |template: &Template| self.templates.contains(&template.id);
-        let mut found = (judge.0)(fleet, &pairs)?;
-        found.extend(check_unused(fleet, &schedule, touched));
-        Ok(found)
-    }
-
-    fn contains(&self, deployment: &DeploymentRef, host: &Name) -> bool {
-        self.deployments.contains(deployment) || self.hosts.contains(host)
-    }
 }

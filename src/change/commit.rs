@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::check::{self, Judge};
+use super::check::{Checker, Judge};
 use super::edit::{self, EditError, FieldEdit};
+use super::host_key::NewKey;
 use super::object;
 use crate::git::{
     CommitDraft, FleetRepository, GitError, RefUpdate, Repository, Signature, TreeEdit,
@@ -24,6 +25,8 @@ pub enum Edit {
     Put { path: RepoPath, bytes: Vec<u8> },
     /// Changes fields of an object's file.
     Fields { object: ObjectRef, edits: Vec<FieldEdit> },
+    /// Gives a host another key, where it may have one.
+    Key(NewKey),
     /// Removes an object; with `recursive` also what it owns. Nothing to do where there is none.
     Delete { object: ObjectRef, recursive: bool },
     /// Removes a file or a folder. Nothing to do where there is none.
@@ -79,8 +82,12 @@ pub enum ChangeError {
     Edit { path: RepoPath, source: EditError },
     #[error("`{path}` is not UTF-8")]
     Encoding { path: RepoPath },
+    #[error("this takes {needs}")]
+    Denied { needs: String },
     #[error("the change would break the fleet")]
     Invalid { diagnostics: Vec<Diagnostic> },
+    #[error("{object} has no such key or enrollment any more")]
+    Unproven { object: ObjectRef },
     #[error("`{path}` has changes that are not committed")]
     Dirty { path: RepoPath },
     #[error("the path of a file is not allowed")]
@@ -205,7 +212,7 @@ fn validate(
     let files = |revision| repository.source_files(revision, parse::limits);
     let before = before.map(files).transpose()?.unwrap_or_default();
     let (before, after) = (parse::parse(None, &before), parse::parse(None, &files(after)?));
-    let diagnostics = check::new_errors(&before, &after, &Judge::here())?;
+    let diagnostics = Checker::new(Judge::here()).new_errors(&before, &after)?;
     if diagnostics.is_empty() { Ok(()) } else { Err(ChangeError::Invalid { diagnostics }) }
 }
 
@@ -251,9 +258,14 @@ pub(super) fn apply(
         }
         Edit::Put { path, bytes } => tree.put(path, bytes)?,
         Edit::Fields { object, edits } => {
-            let missing = || ChangeError::Missing { object: object.clone() };
-            let (path, bytes) = place.locate(object)?.ok_or_else(missing)?;
-            let text = edited(&path, &bytes, edits)?;
+            let (path, bytes) = place.find(object)?;
+            let text = edited(&path, text(&path, &bytes)?, edits)?;
+            tree.put(&path, text.as_bytes())?;
+        }
+        Edit::Key(key) => {
+            let (path, bytes) = place.find(&ObjectRef::Host(key.host.clone()))?;
+            let before = text(&path, &bytes)?;
+            let text = edited(&path, before, &key.edits(&path, before)?)?;
             tree.put(&path, text.as_bytes())?;
         }
         Edit::Delete { object, recursive } => {
@@ -266,12 +278,14 @@ pub(super) fn apply(
     Ok(())
 }
 
-fn edited(path: &RepoPath, bytes: &[u8], edits: &[FieldEdit]) -> Result<String, ChangeError> {
-    let text = std::str::from_utf8(bytes);
-    let text = text.map_err(|_| ChangeError::Encoding { path: path.clone() })?.to_owned();
+fn text<'a>(path: &RepoPath, bytes: &'a [u8]) -> Result<&'a str, ChangeError> {
+    std::str::from_utf8(bytes).map_err(|_| ChangeError::Encoding { path: path.clone() })
+}
+
+fn edited(path: &RepoPath, text: &str, edits: &[FieldEdit]) -> Result<String, ChangeError> {
     edits
         .iter()
-        .try_fold(text, |text, edit| edit::apply(&text, edit))
+        .try_fold(text.to_owned(), |text, edit| edit::apply(&text, edit))
         .map_err(|source| ChangeError::Edit { path: path.clone(), source })
 }
 
@@ -279,6 +293,10 @@ fn edited(path: &RepoPath, bytes: &[u8], edits: &[FieldEdit]) -> Result<String, 
 type Located = Option<(RepoPath, std::sync::Arc<[u8]>)>;
 
 impl Place<'_> {
+    fn find(&self, object: &ObjectRef) -> Result<(RepoPath, std::sync::Arc<[u8]>), ChangeError> {
+        self.locate(object)?.ok_or_else(|| ChangeError::Missing { object: object.clone() })
+    }
+
     fn locate(&self, object: &ObjectRef) -> Result<Located, ChangeError> {
         let Some(tree) = self.tree else { return Ok(None) };
         let at = |path: RepoPath| -> Result<Located, ChangeError> {

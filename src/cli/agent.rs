@@ -9,23 +9,26 @@ use clap::ValueEnum;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::service;
-use crate::agent::{ClearText, Config, ControllerUrl, Mode, Origin, Summary, Token};
+use crate::agent::{ClearText, Config, ControllerUrl, Mode, Origin, Summary, Token, has_keys};
 use crate::deliver::Hook;
 use crate::model::{Name, TimeSpan};
 
 const TOKEN: &str = "TITAN_HOST_TOKEN";
-const HOW: &str = "`titan host token NAME` makes one";
+const ENROLL: &str = "TITAN_ENROLL_TOKEN";
+const HOW: &str = "`titan host enroll NAME` makes one";
 
 /// Pull what this host must run, deliver it, and report.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   titan agent --host tim-pi --runtime directory --dest ./app --once
+  titan agent --host tim-pi --runtime directory --dest /srv/app \
+      --server https://titan.example --enroll TOKEN      `titan host enroll tim-pi` makes one
   titan agent --host tim-pi --runtime directory --dest /srv/app \\
       --fleet https://git.example/fleet.git --controller https://titan.example \\
       --token-file /etc/titan/token --on-change 'systemctl reload app'
   titan agent --host tim-pi --runtime directory --dest /srv/app \
-      --server https://titan.example --token-file /etc/titan/token      no access to Git
+      --server https://titan.example      no access to Git; the key of the host is in its folder
 
 Exit codes: 0 stopped by a signal; with `--once`: 0 all is as it should be, 3 the fleet cannot be
 read or does not know the host, 5 something could not be delivered")]
@@ -54,7 +57,17 @@ pub(super) struct Args {
     /// Report to this controller (may be repeated)
     #[arg(long, value_name = "URL")]
     controller: Vec<String>,
-    /// Read this host's token from a file; else it comes from TITAN_HOST_TOKEN
+    /// Register a key of this host with this token, once: the agent makes the key, keeps the private one below
+    /// its folder, and signs all requests with it from then on. Else it comes from TITAN_ENROLL_TOKEN
+    #[arg(long, value_name = "TOKEN", conflicts_with = "enroll_file")]
+    enroll: Option<String>,
+    /// Read that token from a file
+    #[arg(long, value_name = "FILE")]
+    enroll_file: Option<PathBuf>,
+    /// Replace the key of this host when it is as old as that; 0s: never
+    #[arg(long, value_name = "TIME", default_value = "90d")]
+    rotate_keys: TimeSpan,
+    /// Read this host's token for reports from a file, where it has no key; else it comes from TITAN_HOST_TOKEN
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Send reports and the token, and get what is to run, in clear text: over http to other machines
@@ -76,7 +89,7 @@ pub(super) struct Args {
 
 /// Runtimes that titan's agent drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RuntimeKind {
+pub(super) enum RuntimeKind {
     /// Files below a folder
     Directory,
 }
@@ -118,11 +131,16 @@ fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
     let controllers = args.controller.iter().map(|text| url("--controller", text));
     let mut controllers = controllers.collect::<Result<Vec<_>, _>>()?;
     let server = args.server.as_ref().map(|text| url("--server", text)).transpose()?;
-    let token = token(args.token_file.as_deref())?;
+    let (token, enroll) = (token(args.token_file.as_deref(), TOKEN)?, enroll(args)?);
+    if enroll.is_some() && server.is_none() && controllers.is_empty() {
+        let message = "a token to enroll is given, but no controller to enroll at";
+        return Err(Failure::usage(message).hint("give `--server` or `--controller`").into());
+    }
+    let unknown = token.is_none() && enroll.is_none() && !has_keys(&args.dest);
     let origin = match server {
-        Some(_) if token.is_none() => {
-            return Err(Failure::usage("`--server` needs the token of this host")
-                .hint("give `--token-file`, or set TITAN_HOST_TOKEN; `titan host token NAME` makes one")
+        Some(_) if unknown => {
+            return Err(Failure::usage("`--server` needs a key or a token of this host")
+                .hint("give `--enroll TOKEN` once; `titan host enroll NAME` makes the token")
                 .into());
         }
         Some(server) => {
@@ -133,11 +151,6 @@ fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
         }
         None => Origin::Git { fleet: context.location()?, branch: args.rendered_branch.clone() },
     };
-    let hook = args.on_change.as_ref().map(|command| Hook {
-        command: command.clone(),
-        limit: args.on_change_timeout.duration(),
-        hidden: vec![TOKEN],
-    });
     // An interval of zero would be a busy loop.
     let at_least = |time: TimeSpan| time.duration().max(Duration::from_millis(50));
     Ok(Config {
@@ -145,22 +158,49 @@ fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
         origin,
         dest: std::path::absolute(&args.dest)
             .with_context(|| format!("`{}` is no path", args.dest.display()))?,
-        hook,
+        hook: hook(args),
         controllers,
         token,
+        enroll,
+        rotate: rotate(args.rotate_keys),
         interval: at_least(args.interval),
         heartbeat: at_least(args.heartbeat),
         mode: if args.once { Mode::Once } else { Mode::UntilStopped },
     })
 }
 
-fn token(file: Option<&Path>) -> anyhow::Result<Option<Token>> {
+fn hook(args: &Args) -> Option<Hook> {
+    args.on_change.as_ref().map(|command| Hook {
+        command: command.clone(),
+        limit: args.on_change_timeout.duration(),
+        hidden: vec![TOKEN, ENROLL],
+    })
+}
+
+/// The token to enroll. Its file may be gone once that is done.
+fn enroll(args: &Args) -> anyhow::Result<Option<Token>> {
+    match (&args.enroll, args.enroll_file.as_deref()) {
+        (Some(text), _) => {
+            Ok(Some(Token::new(text).map_err(|error| Failure::usage(error.to_string()))?))
+        }
+        (None, Some(file)) if !file.exists() && has_keys(&args.dest) => Ok(None),
+        (None, file) => token(file, ENROLL),
+    }
+}
+
+/// A key that is replaced all the time would be a commit all the time.
+fn rotate(every: TimeSpan) -> Option<Duration> {
+    let every = every.duration();
+    (!every.is_zero()).then(|| every.max(Duration::from_secs(60)))
+}
+
+fn token(file: Option<&Path>, variable: &str) -> anyhow::Result<Option<Token>> {
     let text = match file {
         Some(file) => Some(
             std::fs::read_to_string(file)
                 .with_context(|| format!("cannot read the token file `{}`", file.display()))?,
         ),
-        None => std::env::var(TOKEN).ok(),
+        None => std::env::var(variable).ok(),
     };
     let text = text.filter(|text| !text.trim().is_empty());
     let token = text.map(|text| Token::new(&text)).transpose();

@@ -14,8 +14,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::context::{Context, workers};
 use super::exit::{Exit, Failure};
+use super::forge::ForgeArgs;
 use super::service;
 use crate::change::Judge;
+use crate::git::Location;
 use crate::model::TimeSpan;
 use crate::observe::Snapshot;
 use crate::{api, controller};
@@ -63,6 +65,8 @@ pub(super) struct Args {
     /// File with the secrets that senders of webhooks use, one a line [default: `TITAN_WEBHOOK_SECRET`]
     #[arg(long, value_name = "FILE")]
     webhook_secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    forge: ForgeArgs,
     /// Write the log as JSON, one object a line
     #[arg(long)]
     log_json: bool,
@@ -72,7 +76,7 @@ pub(super) struct Args {
 const WEBHOOK_SECRET: &str = "TITAN_WEBHOOK_SECRET";
 const TLS_HINT: &str = "give the chain of certificates and its unencrypted key as PEM files, as certbot or cert-manager write them";
 
-/// Reports that wait for the loop; the limit's default, as the fleet is not read yet.
+/// Reports, and as many refused requests, that wait for the loop; the limit's default, as the fleet is not read yet.
 const QUEUE: usize = 10_000;
 /// How often a taken address is tried.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
@@ -82,8 +86,9 @@ const BIND_AGAIN: Duration = Duration::from_secs(1);
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let form = if args.log_json { service::Form::Json } else { service::Form::Text };
     service::log(context.global.verbose, form);
-    let options = options(args)?;
-    let repository = context.open()?;
+    let location = context.location()?;
+    let options = options(args, &location)?;
+    let repository = context.open_at(&location)?;
     let config = controller::Config {
         repository,
         vitals: Arc::default(),
@@ -113,12 +118,13 @@ struct Door {
 }
 
 /// What the operator chose for the door.
-fn options(args: &Args) -> Result<api::Options> {
+fn options(args: &Args, fleet: &Location) -> Result<api::Options> {
     let files = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
     let tls = files.map(|(certificate, key)| api::Tls::load(certificate, key)).transpose();
     let tls = tls.map_err(|error| Failure::no(told(&error)).hint(TLS_HINT))?;
     let connections = service::connections(api::Options::CONNECTIONS);
-    Ok(api::Options { connections, tls, webhook_secrets: webhook_secrets(args)? })
+    let (webhook_secrets, forge) = (webhook_secrets(args)?, args.forge.choose(fleet)?);
+    Ok(api::Options { connections, tls, webhook_secrets, forge })
 }
 
 /// The secrets of `--webhook-secret-file`, else of the environment; none, and there are no webhooks.
@@ -145,6 +151,7 @@ fn told(error: &dyn Error) -> String {
 
 async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
     let (submit, submissions) = mpsc::channel(QUEUE);
+    let (refuse, refused) = mpsc::channel(QUEUE);
     let (wake, wakes) = mpsc::channel(1);
     let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (stop, stopped) = watch::channel(false);
@@ -155,6 +162,7 @@ async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
         let needs = api::Needs {
             snapshot,
             submissions: submit,
+            refused: refuse,
             wake,
             repository,
             judge,
@@ -170,7 +178,7 @@ async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
         stop.send_replace(true);
     };
     tracing::info!(branch = %config.repository.branch, "the controller starts");
-    let inbox = controller::Inbox { submissions, wakes };
+    let inbox = controller::Inbox { submissions, refused, wakes };
     controller::run(config, inbox, publish, shutdown).await;
     if let Some(door) = door {
         door.await.context("the listener failed")?;

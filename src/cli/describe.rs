@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 
 use super::context::{Config, Context};
 use super::exit::Exit;
+use super::host::keys::{self, Known};
 use super::names::{self, KINDS_HELP, Kind, WorkspaceArg};
 use super::selector;
 use crate::change::object;
 use crate::model::{
     Content, Deployment, DeploymentRef, Diagnostic, Fleet, Host, Name, ObjectKind, ObjectRef,
-    RepoPath, merge,
+    RepoPath, Timestamp, merge,
 };
 use crate::observe::view::StatusView;
 use crate::publish::Rendered;
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let path = path(&config, &object);
     sections.push(("Path", path.iter().map(ToString::to_string).collect()));
     sections.extend(about(config.fleet(), &runs, &object));
+    sections.extend(identity(&config, &object, context.now)?);
     sections.push(("Problems", problems(&config, path.as_ref())));
     let text = path.as_ref().and_then(|path| text(&config, path));
     show(context, &sections, text.as_deref())
@@ -152,6 +154,21 @@ fn about(fleet: &Fleet, runs: &Runs, object: &ObjectRef) -> Sections {
 
 fn held(reason: Option<String>) -> Sections {
     vec![("Held", reason.into_iter().collect())]
+}
+
+/// With what a host proves who it is.
+fn identity(config: &Config, object: &ObjectRef, now: Timestamp) -> Result<Sections> {
+    let ObjectRef::Host(name) = object else { return Ok(Vec::new()) };
+    let Some(host) = config.fleet().hosts.get(name) else { return Ok(Vec::new()) };
+    let line = |known: Known| {
+        let Known { fingerprint, since, by, revision, .. } = known;
+        format!("{fingerprint} since {since} by {by} ({})", revision.short())
+    };
+    let open = host.spec.enrollment.iter().filter(|open| now < open.expires);
+    Ok(vec![
+        ("Keys", keys::of(config, host)?.into_iter().map(line).collect()),
+        ("Enrolling", open.map(|open| format!("until {}", open.expires)).collect()),
+    ])
 }
 
 /// The deployments for which `uses` holds.

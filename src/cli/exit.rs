@@ -159,6 +159,10 @@ fn judge(error: &anyhow::Error) -> (Exit, Option<String>) {
         // The agent's folder (in use, not writable, no folder at all) or the controller's address.
         match cause.downcast_ref::<AgentError>() {
             None | Some(AgentError::Deliver(DeliverError::Interrupted)) => {}
+            Some(AgentError::Away { .. }) => return (Exit::Git, None),
+            Some(AgentError::Enroll { .. }) => {
+                return (Exit::No, Some("`titan host enroll NAME` makes a new token".into()));
+            }
             Some(_) => return (Exit::No, None),
         }
         if cause.downcast_ref::<io::Error>().is_some() {
@@ -184,7 +188,9 @@ fn judge_change(error: &ChangeError) -> (Exit, Option<String>) {
         ChangeError::Edit { .. } | ChangeError::Encoding { .. } => {
             "change the file by hand and commit it".into()
         }
+        ChangeError::Denied { .. } => "leave it to somebody who may do it".into(),
         ChangeError::Invalid { .. } => "nothing was committed; put it right and try again".into(),
+        ChangeError::Unproven { .. } => "`titan host enroll` makes a new token".into(),
         ChangeError::Dirty { .. } => "commit or stash it first".into(),
         ChangeError::Path(_) => return (Exit::No, None),
     };

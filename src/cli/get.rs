@@ -1,5 +1,7 @@
 //! `titan get`.
 
+mod mine;
+
 use std::collections::BTreeMap;
 
 use anyhow::Result;
@@ -20,7 +22,7 @@ use crate::publish::Rendered;
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
-  titan get workspaces
+  titan get workspaces              where you are logged in, or of --server: yours, and your roles
   titan get hosts -l region=eu,ring!=canary
   titan get deployments --workspace iot -o wide
   titan get assignments -o json")]
@@ -36,6 +38,9 @@ pub(crate) struct Args {
     selector: Option<String>,
     #[command(flatten)]
     workspace: WorkspaceArg,
+    /// Workspaces: those that you have access to at this titan server
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,19 +86,23 @@ struct Listing {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit> {
+    let workspace = args.workspace.given()?;
+    let wanted = args.selector.as_deref().map(selector::parse).transpose()?;
+    let keep = |row: &Row| {
+        let in_workspace = workspace.is_none() || row.workspace == workspace;
+        in_workspace && wanted.as_ref().is_none_or(|wanted| wanted.matches(&row.labels))
+    };
+    let single = args.name.is_some() || args.kind == Listed::Objects(ObjectKind::Fleet);
+    if let Some(server) = mine::server(args, context)? {
+        return show(context, mine::listing(&server, args.name.as_deref(), keep)?, single);
+    }
     let config = context.config()?;
     config.mention_errors(&context.output);
     let mut listing = listing(args.kind, &config)?;
-    let workspace = args.workspace.given()?;
-    let wanted = args.selector.as_deref().map(selector::parse).transpose()?;
-    listing.rows.retain(|row| {
-        let in_workspace = workspace.is_none() || row.workspace == workspace;
-        in_workspace && wanted.as_ref().is_none_or(|wanted| wanted.matches(&row.labels))
-    });
+    listing.rows.retain(keep);
     if let Some(name) = &args.name {
         choose(&mut listing.rows, name, args, &config, workspace.as_ref())?;
     }
-    let single = args.name.is_some() || args.kind == Listed::Objects(ObjectKind::Fleet);
     show(context, listing, single)
 }
 

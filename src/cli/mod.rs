@@ -25,6 +25,7 @@ mod describe;
 mod diagnostics;
 mod dry_run;
 mod exit;
+mod forge;
 mod get;
 mod help;
 mod history;
@@ -101,7 +102,7 @@ enum Command {
     /// Print the manifests of deployments
     Render(render::Args),
     Plan(plan::Args),
-    /// Tokens with which hosts report
+    /// Keys and tokens of hosts
     #[command(subcommand)]
     Host(host::Command),
     Reconcile(reconcile::Args),

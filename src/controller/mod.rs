@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::git::{self, FleetRepository};
+use crate::model::RequestStatus;
 use crate::observe::{Snapshot, Submission, Vitals};
 use state::{Ended, State};
 use workers::Workers;
@@ -56,8 +57,10 @@ enum Event {
     /// It is time to look.
     Look,
     Report(Submission),
+    /// A request was refused.
+    Refused(RequestStatus),
     /// A pass, a part of a check, or a flush ended.
-    Ended(state::Ended),
+    Ended(Ended),
     /// Something is due: a deadline, or a flush.
     Due,
     Shutdown,
@@ -73,6 +76,8 @@ const LATE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Inbox {
     pub submissions: mpsc::Receiver<Submission>,
+    /// Requests that were refused, to be written down.
+    pub refused: mpsc::Receiver<RequestStatus>,
     /// Signs that a branch may have moved.
     pub wakes: mpsc::Receiver<()>,
 }
@@ -104,6 +109,7 @@ pub async fn run(
             () = sleep_until(look) => Event::Look,
             Some(()) = inbox.wakes.recv() => Event::Sign,
             Some(submission) = inbox.submissions.recv() => Event::Report(submission),
+            Some(request) = inbox.refused.recv() => Event::Refused(request),
             () = sleep_until(due) => Event::Due,
         };
         if Instant::now() > latest {
@@ -113,6 +119,7 @@ pub async fn run(
             Event::Sign => state.look_soon(Instant::now() + SETTLE),
             Event::Look => state.look(),
             Event::Report(submission) => state.report(submission),
+            Event::Refused(request) => state.refused(request),
             Event::Ended(Ended::Job(finished)) => state.ended(finished),
             Event::Ended(Ended::Flush(flushed)) => state.flush_ended(flushed),
             Event::Due => {}

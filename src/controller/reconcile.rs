@@ -17,7 +17,7 @@ use super::backlog::{Backlog, backlog, whole_head};
 use super::known::{Check, Known};
 use super::timings::{Stage, Timings};
 use super::workers::Workers;
-use crate::git::{CommitInfo, FleetRepository, GitError, RefUpdate, Repository};
+use crate::git::{CommitInfo, FleetRepository, GitError, Objects, RefUpdate, Repository};
 use crate::model::{DeploymentRef, Diagnostic, Fleet, FleetSpec, Revision, Unplaced};
 use crate::observe;
 use crate::parse::parse;
@@ -39,7 +39,8 @@ pub struct Pass {
     pub diagnostics: Vec<Diagnostic>,
     /// What is held back → why.
     pub held: BTreeMap<String, String>,
-    /// The commits that this pass put on the rendered branch, oldest first; none when nothing differs.
+    /// The commits that the rendered branch got since the pass before, oldest first; none when nothing
+    /// differs.
     pub commits: Vec<NewCommit>,
     /// Commits of others on the rendered branch whose changes this pass took back, newest first.
     pub healed: Vec<Revision>,
@@ -51,7 +52,7 @@ pub struct Pass {
     pub timings: Timings,
 }
 
-/// A commit that a pass put on the rendered branch.
+/// A commit that follows from a source commit.
 #[derive(Debug, Clone)]
 pub struct NewCommit {
     pub source: CommitInfo,
@@ -59,6 +60,8 @@ pub struct NewCommit {
     pub generation: u64,
     /// Assignments that are new or different (their tree) or gone (`None`).
     pub changed: Changed,
+    /// This pass put it on the branch; otherwise another controller did, a moment before.
+    pub own: bool,
 }
 
 /// How often a pass is redone because somebody else moved the rendered branch.
@@ -79,22 +82,26 @@ impl Reconciler {
         Self { repository, workers, known: None }
     }
 
-    /// Brings the rendered branch up to the head of the config branch.
+    /// Brings the rendered branch up to the head of the config branch. Where other controllers do the
+    /// same, it comes to the same commits as they, whoever is first.
     ///
     /// # Errors
     /// [`GitError`] when Git or the remote fails, or the config branch does not exist. Nothing is half
     /// done then: the branch is where it was, or where another controller has put it.
     pub fn pass(&mut self) -> Result<Pass, GitError> {
         let mut tries = 0;
+        let mut way = self.known.take().map(Way::on);
         loop {
-            // What is known counts only where all of it came to be on the branch.
-            let known = self.known.take();
-            match self.attempt(known) {
+            match self.attempt(&mut way) {
                 Err(GitError::Conflict { .. }) if tries < TRIES => {
                     tries += 1;
                     self.repository.refresh()?;
                 }
-                outcome => return outcome,
+                Err(error) => return Err(error),
+                Ok(pass) => {
+                    self.known = way.map(|way| way.known);
+                    return Ok(pass);
+                }
             }
         }
     }
@@ -128,65 +135,172 @@ impl Reconciler {
         known.map_or_else(Default::default, |known| (known.held(), known.diagnostics()))
     }
 
-    fn attempt(&mut self, known: Option<Known>) -> Result<Pass, GitError> {
+    fn attempt(&self, at: &mut Option<Way>) -> Result<Pass, GitError> {
         let git = &self.repository.repository;
-        let mut timings = Timings::default();
-        let head = whole_head(&self.repository)?;
-        let settings = settings_at(git, head)?;
+        let Heads { head, settings, before } = self.heads()?;
         self.repository.adopt(&settings.limits);
-        let before = git.branch(&settings.branches.rendered)?;
-        let warm = known.filter(|known| known.rendered.revision == before);
-        let mut touched = warm.is_some().then(observe::Changed::default);
-        let mut known = match warm {
-            Some(known) => known,
-            None => timings.time(Stage::Read, || Known::load(git, before))?,
-        };
-        let foreign = known.rendered.foreign.clone();
-        let revisions = match backlog(git, &known.rendered, head, settings.limits.backlog)? {
-            Backlog::Commits(revisions) => revisions,
-            Backlog::Rewritten { last } => {
-                let pass = rewritten(git, &known, (head, settings), last);
-                self.known = Some(known);
-                return pass;
-            }
-        };
         // All that the pass writes becomes durable at once, before the branch moves.
         let objects = git.begin();
-        let (mut commits, mut source) = (Vec::new(), None);
+        let way = loop {
+            let way = match at.take() {
+                Some(way) if way.may_reach(git, before)? => at.insert(way),
+                _ => at.insert(Way::from(git, before)?),
+            };
+            match backlog(git, &way.known.rendered, head, settings.limits.backlog)? {
+                Backlog::Commits(revisions) => way.go(&objects, revisions, &self.workers)?,
+                Backlog::Rewritten { last } => {
+                    return rewritten(git, &way.known, (head, settings), last);
+                }
+            }
+            if way.position(before).is_some() {
+                break way;
+            }
+            // A hand was on it, or another version of titan: it is read anew.
+            *at = None;
+        };
+        let (branch, new) = (&settings.branches.rendered, way.known.rendered.revision);
+        let mut done = way.position(before).expect("because the loop ended");
+        if done < way.commits.len() && git.branch(branch)? == new {
+            // Another controller was a moment faster.
+            done = way.commits.len();
+        }
+        way.commits[done..].iter_mut().for_each(|commit| commit.own = true);
+        if let Some(new) = new.filter(|_| done < way.commits.len()) {
+            let update = RefUpdate { branch: branch.clone(), expected: before, new };
+            way.timings.time(Stage::Write, || {
+                objects.finish()?;
+                self.repository.publish(&[update])
+            })?;
+        } else if way.commits.is_empty() && !way.foreign.is_empty() {
+            // Somebody did by hand what titan would have done.
+            way.known.rendered = publish::read(git, before)?;
+        }
+        Ok(way.pass(settings))
+    }
+
+    /// Where the branches are: the rendered one first, so that all that is on it follows from `head`.
+    fn heads(&self) -> Result<Heads, GitError> {
+        let git = &self.repository.repository;
+        let mut head = whole_head(&self.repository)?;
+        let mut settings = settings_at(git, head)?;
+        let before = git.branch(&settings.branches.rendered)?;
+        let newer = whole_head(&self.repository)?;
+        if newer != head {
+            (head, settings) = (newer, settings_at(git, newer)?);
+        }
+        Ok(Heads { head, settings, before })
+    }
+}
+
+/// What a pass starts with.
+struct Heads {
+    /// Of the config branch.
+    head: Revision,
+    settings: FleetSpec,
+    /// Of the rendered branch.
+    before: Option<Revision>,
+}
+
+/// What a pass has done so far: the rendered commits from where it set out, one by one.
+///
+/// ```text
+///  from ──▶ r1 ──▶ r2 ──▶ r3     those up to the branch's head were put there by another controller,
+///                   ▲            which came to the same; the rest is for this one to publish
+///                   branch
+/// ```
+#[derive(Debug)]
+struct Way {
+    known: Known,
+    from: Option<Revision>,
+    commits: Vec<NewCommit>,
+    /// See [`Pass::touched`].
+    touched: Option<observe::Changed>,
+    foreign: Vec<Revision>,
+    source: Option<CommitInfo>,
+    timings: Timings,
+}
+
+impl Way {
+    /// From where the last pass ended.
+    fn on(known: Known) -> Self {
+        let (from, foreign) = (known.rendered.revision, known.rendered.foreign.clone());
+        Self {
+            known,
+            from,
+            commits: Vec::new(),
+            touched: Some(observe::Changed::default()),
+            foreign,
+            source: None,
+            timings: Timings::default(),
+        }
+    }
+
+    /// From what is on the branch.
+    fn from(git: &Repository, head: Option<Revision>) -> Result<Self, GitError> {
+        let mut timings = Timings::default();
+        let known = timings.time(Stage::Read, || Known::load(git, head))?;
+        Ok(Self { touched: None, timings, ..Self::on(known) })
+    }
+
+    /// Whether the branch's head is on this way, or may be before long: others may have gone further.
+    fn may_reach(&self, git: &Repository, head: Option<Revision>) -> Result<bool, GitError> {
+        if self.position(head).is_some() {
+            return Ok(true);
+        }
+        match (self.known.rendered.revision, head) {
+            (Some(tip), Some(head)) if self.foreign.is_empty() => git.is_ancestor(tip, head),
+            _ => Ok(false),
+        }
+    }
+
+    /// How many of the commits are on the branch; `None`: the branch is not on this way.
+    fn position(&self, head: Option<Revision>) -> Option<usize> {
+        if head == self.from {
+            return Some(0);
+        }
+        let found = self.commits.iter().position(|commit| Some(commit.revision) == head);
+        found.map(|at| at + 1)
+    }
+
+    /// Renders source commits, one after the other.
+    fn go(
+        &mut self,
+        objects: &Objects,
+        revisions: Vec<Revision>,
+        workers: &Workers,
+    ) -> Result<(), GitError> {
         for revision in revisions {
-            let done = known.render(&objects, revision, &self.workers, &mut timings)?;
-            if let Some(touched) = &mut touched {
+            let done = self.known.render(objects, revision, workers, &mut self.timings)?;
+            if let Some(touched) = &mut self.touched {
                 let Step { render, others, hosts, differing, .. } = &done.step;
                 touched.hosts.extend(hosts.iter().chain(differing).cloned());
                 touched.pairs.extend(render);
                 touched.pairs.extend(others);
             }
             if let Published::Committed(commit) = done.published {
-                commits.push(NewCommit {
+                self.commits.push(NewCommit {
                     source: done.source.clone(),
                     revision: commit.revision,
                     generation: commit.generation,
                     changed: commit.changed,
+                    own: false,
                 });
             }
-            source = Some(done.source);
+            self.source = Some(done.source);
         }
-        if let Some(new) = known.rendered.revision.filter(|_| !commits.is_empty()) {
-            let branch = settings.branches.rendered.clone();
-            let update = RefUpdate { branch, expected: before, new };
-            timings.time(Stage::Write, || {
-                objects.finish()?;
-                self.repository.publish(&[update])
-            })?;
-        } else if !foreign.is_empty() {
-            // Somebody did by hand what titan would have done.
-            known.rendered = publish::read(git, before)?;
+        Ok(())
+    }
+
+    /// What was found and done.
+    fn pass(&mut self, settings: FleetSpec) -> Pass {
+        let source = self.source.take().expect("the backlog holds at least the head");
+        let mut pass = self.known.pass(source, settings);
+        pass.commits = std::mem::take(&mut self.commits);
+        if pass.commits.iter().any(|commit| commit.own) {
+            pass.healed = std::mem::take(&mut self.foreign);
         }
-        let mut pass = known.pass(source.expect("the backlog holds at least the head"), settings);
-        pass.healed = if commits.is_empty() { Vec::new() } else { foreign };
-        (pass.commits, pass.touched, pass.timings) = (commits, touched, timings);
-        self.known = Some(known);
-        Ok(pass)
+        (pass.touched, pass.timings) = (self.touched.take(), std::mem::take(&mut self.timings));
+        pass
     }
 }
 

@@ -16,7 +16,7 @@ use super::reconcile::{Pass, Reconciler};
 use super::timings::millis;
 use super::{Config, goal, tell};
 use crate::git::{FleetRepository, GitError};
-use crate::model::{FleetSpec, Revision, Timestamp};
+use crate::model::{FleetSpec, RequestStatus, Revision, Timestamp};
 use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, Vitals, is_issued};
 
 /// What came to its end beside the loop.
@@ -246,12 +246,13 @@ impl State {
     }
 
     fn take_over(&mut self, pass: Box<Pass>) {
-        self.wrote |= !pass.commits.is_empty();
         let took_ms = millis(pass.timings.total());
         for commit in &pass.commits {
+            self.wrote |= commit.own;
             tracing::info!(
                 source = %commit.source.id.short(), rendered = %commit.revision.short(),
                 generation = commit.generation, assignments = commit.changed.count(), took_ms,
+                by = if commit.own { "this controller" } else { "another" },
                 "rendered"
             );
         }
@@ -354,6 +355,11 @@ impl State {
         }
         // A caller that went away needs no answer.
         let _ = submission.reply.send(answer);
+    }
+
+    /// A request was refused: it is written down with the next status.
+    pub(super) fn refused(&mut self, request: RequestStatus) {
+        self.ledger.refused(request);
     }
 
     /// Nobody listened to the hosts for a while.

@@ -20,10 +20,12 @@ pub(super) fn idle(vitals: &Vitals) {
 pub(super) fn passed(vitals: &Vitals, pass: &Pass) {
     idle(vitals);
     let metrics = &vitals.metrics;
-    let outcome = if pass.commits.is_empty() { Passed::Unchanged } else { Passed::Rendered };
+    // What another controller put on the branch is in its numbers.
+    let own = || pass.commits.iter().filter(|commit| commit.own);
+    let outcome = if own().next().is_none() { Passed::Unchanged } else { Passed::Rendered };
     metrics.pass(outcome, pass.timings.total());
     let now = Timestamp::now();
-    for commit in &pass.commits {
+    for commit in own() {
         metrics.rendered(since(commit.source.committer.time(), now));
     }
     metrics.held(pass.held.len());

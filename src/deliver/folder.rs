@@ -13,6 +13,8 @@ use rustix::io::Errno;
 use super::{DeliverError, Digest};
 
 const FILE_MODE: u32 = 0o644;
+/// Of what nobody else may read.
+const SECRET_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// Whether a file must be on the disk when its writing returns.
@@ -171,20 +173,20 @@ impl Folder {
         durability: Durability,
     ) -> Result<(), DeliverError> {
         let name = name.as_ref();
-        let file = self.create(name, bytes)?;
+        let file = self.create(name, bytes, FILE_MODE)?;
         if durability == Durability::Synced {
             file.sync_data().map_err(DeliverError::io("sync", self.path.join(name)))?;
         }
         Ok(())
     }
 
-    fn create(&self, name: &OsStr, bytes: &[u8]) -> Result<std::fs::File, DeliverError> {
+    fn create(&self, name: &OsStr, bytes: &[u8], mode: u32) -> Result<std::fs::File, DeliverError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(FILE_MODE))
-            .map_err(self.error("create", name))?;
-        rustix::fs::fchmod(&fd, Mode::from_raw_mode(FILE_MODE))
-            .map_err(self.error("set the mode of", name))?;
+        let mode = Mode::from_raw_mode(mode);
+        let fd =
+            rustix::fs::openat(&self.fd, name, flags, mode).map_err(self.error("create", name))?;
+        rustix::fs::fchmod(&fd, mode).map_err(self.error("set the mode of", name))?;
         let mut file = std::fs::File::from(fd);
         file.write_all(bytes).map_err(DeliverError::io("write", self.path.join(name)))?;
         Ok(file)
@@ -192,9 +194,18 @@ impl Folder {
 
     /// Replaces the file `name` so that after any crash it is the old or the new one, whole.
     pub(super) fn replace_file(&self, name: &str, bytes: &[u8]) -> Result<(), DeliverError> {
+        self.replace(name, bytes, FILE_MODE)
+    }
+
+    /// The same for what nobody else may read.
+    pub(super) fn replace_secret(&self, name: &str, bytes: &[u8]) -> Result<(), DeliverError> {
+        self.replace(name, bytes, SECRET_MODE)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), DeliverError> {
         let new = format!("{name}.new");
         self.remove_file(&new)?;
-        let file = self.create(new.as_ref(), bytes)?;
+        let file = self.create(new.as_ref(), bytes, mode)?;
         file.sync_all().map_err(DeliverError::io("sync", self.path.join(&new)))?;
         self.rename(&new, self, name)?;
         rustix::fs::fsync(&self.fd).map_err(self.error("sync", OsStr::new("")))

@@ -3,6 +3,7 @@
 //! ```text
 //! inventory.json           see `Inventory`
 //! agent.json               what the agent must not forget: written through `save`
+//! keys.json                the host's private keys, mode 0600: written through `save_secret`
 //! last-good/<tree>/**      the manifests of a tree
 //! last-good/<tree>.json    their digests: written last, so that a copy without it does not count
 //! lock                     held while an agent runs; the kernel lets go of it when the process ends
@@ -119,6 +120,26 @@ impl Store {
         let bytes = serde_json::to_vec_pretty(value)
             .map_err(|source| DeliverError::State { path, source })?;
         self.folder.replace_file(name, &bytes)
+    }
+
+    /// As [`Store::save`], for what nobody else may read: mode 0600.
+    pub fn save_secret<T: Serialize>(&self, name: &str, value: &T) -> Result<(), DeliverError> {
+        let path = self.folder.path().join(name);
+        let bytes = serde_json::to_vec_pretty(value)
+            .map_err(|source| DeliverError::State { path, source })?;
+        self.folder.replace_secret(name, &bytes)
+    }
+
+    /// As [`Store::load`]. A file that others can read is closed to them, and that is logged.
+    pub fn load_secret<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DeliverError> {
+        let open = |mode: u32| mode & 0o077 != 0;
+        if self.folder.stat(name)?.is_some_and(|stat| open(stat.st_mode))
+            && let Some(bytes) = self.folder.read(name)?
+        {
+            tracing::warn!(file = name, "others could read this file: it is closed to them now");
+            self.folder.replace_secret(name, &bytes)?;
+        }
+        self.load(name)
     }
 
     /// Whether there is a copy of a tree.

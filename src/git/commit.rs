@@ -1,7 +1,7 @@
 //! Commits, read and written.
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use gix::actor::SignatureRef;
 use gix::bstr::ByteSlice;
@@ -39,6 +39,12 @@ pub struct CommitInfo {
     pub trailers: Vec<(String, String)>,
 }
 
+/// Commits that were read lately: the same ones are asked for again and again, and none ever changes.
+pub(super) type Commits = HashMap<Revision, CommitInfo>;
+
+/// Most of them that are kept.
+const COMMITS: usize = 1024;
+
 /// A commit to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitDraft {
@@ -73,6 +79,23 @@ impl Repository {
     /// # Errors
     /// [`GitError::Object`].
     pub fn commit(&self, revision: Revision) -> Result<CommitInfo, GitError> {
+        if let Some(known) = self.commits().get(&revision) {
+            return Ok(known.clone());
+        }
+        let found = self.read_commit(revision)?;
+        if self.is_staged() {
+            // It may never come to be.
+            return Ok(found);
+        }
+        let mut known = self.commits();
+        if known.len() >= COMMITS {
+            known.clear();
+        }
+        known.insert(revision, found.clone());
+        Ok(found)
+    }
+
+    fn read_commit(&self, revision: Revision) -> Result<CommitInfo, GitError> {
         let id = commit_object(revision);
         let data = self.store().data(id, Kind::Commit)?;
         let readable = with_readable_people(&data);

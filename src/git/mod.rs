@@ -38,6 +38,7 @@ mod commit;
 mod compare;
 mod error;
 mod fleet;
+mod local;
 mod lock;
 mod name;
 mod pack;

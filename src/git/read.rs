@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gix::bstr::{BStr, ByteSlice};
 use gix::objs::tree::EntryKind as Mode;
@@ -10,8 +10,10 @@ use gix::objs::{Kind, TreeRefIter};
 use gix::{ObjectId, ThreadSafeRepository};
 
 use super::GitError;
+use super::commit::Commits;
 use super::compare::{self, Side};
 use super::error::{damaged, gix_error};
+use super::local::Waiting;
 use super::pack::{Stage, Store};
 use crate::model::{RepoPath, Revision, TreeId};
 
@@ -28,6 +30,8 @@ struct Shared {
     inner: ThreadSafeRepository,
     git_dir: PathBuf,
     worktree: Option<PathBuf>,
+    commits: Mutex<Commits>,
+    waiting: Waiting,
 }
 
 /// One entry of a tree.
@@ -94,7 +98,9 @@ impl Repository {
         let git_dir = local.common_dir();
         let git_dir = git_dir.canonicalize().map_err(|e| GitError::io("resolve", git_dir, e))?;
         let worktree = local.workdir().map(Path::to_owned);
-        Ok(Self { shared: Arc::new(Shared { inner, git_dir, worktree }), stage: None })
+        let (commits, waiting) = (Mutex::default(), Waiting::default());
+        let shared = Shared { inner, git_dir, worktree, commits, waiting };
+        Ok(Self { shared: Arc::new(shared), stage: None })
     }
 
     /// Opens the repository around `path`, as `git` would find it.
@@ -132,9 +138,14 @@ impl Repository {
         self.shared.worktree.as_deref()
     }
 
-    /// A handle for this thread. It shares all caches but its own buffers.
-    pub(super) fn local(&self) -> gix::Repository {
+    /// A new handle. It shares all caches but its own buffers.
+    pub(super) fn open_local(&self) -> gix::Repository {
         self.shared.inner.to_thread_local()
+    }
+
+    /// Handles that nobody uses.
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.shared.waiting
     }
 
     /// The same with what is staged.
@@ -142,9 +153,18 @@ impl Repository {
         Self { shared: Arc::clone(&self.shared), stage: Some(stage) }
     }
 
+    /// The same without it.
+    pub(super) fn unstaged(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), stage: None }
+    }
+
     /// Whether what is written here is staged.
     pub(super) fn is_staged(&self) -> bool {
         self.stage.is_some()
+    }
+
+    pub(super) fn commits(&self) -> MutexGuard<'_, Commits> {
+        self.shared.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The objects, for this thread.

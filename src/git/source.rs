@@ -183,14 +183,20 @@ impl Repository {
         let tree = read::object(self.commit(revision)?.tree);
         let limits = Limits::default();
         let mut reader = TreeReader::new(self, &limits);
-        let mut entries = read::raw_entries(&reader.store, tree)?.into_iter();
-        if let Some(entry) = entries.find(|entry| entry.name == SETTINGS.as_bytes())
-            && entry.mode != Mode::Tree
+        if let Some((mode, id)) = settings_entry(&reader.store, tree)?
+            && mode != Mode::Tree
         {
-            reader.entry(settings_path(), entry.mode, entry.id, Interest::All)?;
+            reader.entry(settings_path(), mode, id, Interest::All)?;
         }
         reader.finish()
     }
+}
+
+/// The entry of `titan.yaml` in a root tree.
+fn settings_entry(store: &Store, root: ObjectId) -> Result<Option<(Mode, ObjectId)>, GitError> {
+    let mut entries = read::raw_entries(store, root)?.into_iter();
+    let found = entries.find(|entry| entry.name == SETTINGS.as_bytes());
+    Ok(found.map(|entry| (entry.mode, entry.id)))
 }
 
 /// Reads trees of the object database.

@@ -5,15 +5,6 @@ use serde_json::{Map, Value, json};
 
 use super::{API_VERSION, Fleet, Labels, ObjectKind, ObjectRef, RepoPath, Template};
 
-/// An object of a fleet, for a listing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
-    pub of: ObjectRef,
-    pub labels: Labels,
-    /// `apiVersion`, `kind`, `metadata`, `spec`.
-    pub object: Value,
-}
-
 /// An object in the form of its file.
 #[must_use]
 pub fn object(object: &ObjectRef, labels: &Labels, spec: Value) -> Value {
@@ -30,63 +21,66 @@ pub fn object(object: &ObjectRef, labels: &Labels, spec: Value) -> Value {
     json!({"apiVersion": API_VERSION, "kind": object.kind(), "metadata": metadata, "spec": spec})
 }
 
-/// All objects of a kind, in the order of their names.
+/// All objects of a kind with their labels, in the order of their names.
 #[must_use]
-pub fn list(fleet: &Fleet, kind: ObjectKind) -> Vec<Listed> {
-    let all: Vec<ObjectRef> = match kind {
-        ObjectKind::Fleet => vec![ObjectRef::Fleet],
-        ObjectKind::Host => fleet.hosts.keys().cloned().map(ObjectRef::Host).collect(),
-        ObjectKind::Workspace => {
-            fleet.workspaces.keys().cloned().map(ObjectRef::Workspace).collect()
+pub fn list(fleet: &Fleet, kind: ObjectKind) -> Vec<(ObjectRef, &Labels)> {
+    static NONE: Labels = Labels::new();
+    macro_rules! all {
+        ($objects:expr, $kind:path) => {
+            $objects.iter().map(|(id, one)| ($kind(id.clone()), &one.labels)).collect()
+        };
+    }
+    match kind {
+        ObjectKind::Fleet => vec![(ObjectRef::Fleet, &NONE)],
+        ObjectKind::Host => all!(fleet.hosts, ObjectRef::Host),
+        ObjectKind::Workspace => all!(fleet.workspaces, ObjectRef::Workspace),
+        ObjectKind::Template => {
+            fleet.templates.keys().map(|id| (ObjectRef::Template(id.clone()), &NONE)).collect()
         }
-        ObjectKind::Template => fleet.templates.keys().cloned().map(ObjectRef::Template).collect(),
-        ObjectKind::Target => fleet.targets.keys().cloned().map(ObjectRef::Target).collect(),
-        ObjectKind::Workload => fleet.workloads.keys().cloned().map(ObjectRef::Workload).collect(),
-        ObjectKind::Deployment => {
-            fleet.deployments.keys().cloned().map(ObjectRef::Deployment).collect()
-        }
-    };
-    all.iter().filter_map(|of| find(fleet, of)).collect()
+        ObjectKind::Target => all!(fleet.targets, ObjectRef::Target),
+        ObjectKind::Workload => all!(fleet.workloads, ObjectRef::Workload),
+        ObjectKind::Deployment => all!(fleet.deployments, ObjectRef::Deployment),
+    }
 }
 
-/// One object.
+/// One object: `apiVersion`, `kind`, `metadata`, `spec`.
 #[must_use]
-pub fn find(fleet: &Fleet, of: &ObjectRef) -> Option<Listed> {
-    let none = Labels::new();
+pub fn find(fleet: &Fleet, of: &ObjectRef) -> Option<Value> {
     Some(match of {
-        ObjectRef::Fleet => listed(of, &none, &fleet.settings),
-        ObjectRef::Host(id) => fleet.hosts.get(id).map(|one| listed(of, &one.labels, &one.spec))?,
+        ObjectRef::Fleet => object(of, &Labels::new(), json(&fleet.settings)),
+        ObjectRef::Host(id) => {
+            fleet.hosts.get(id).map(|one| object(of, &one.labels, json(&one.spec)))?
+        }
         ObjectRef::Workspace(id) => {
-            fleet.workspaces.get(id).map(|one| listed(of, &one.labels, &one.spec))?
+            fleet.workspaces.get(id).map(|one| object(of, &one.labels, json(&one.spec)))?
         }
         ObjectRef::Template(id) => template(of, fleet.templates.get(id)?),
         ObjectRef::Target(id) => {
             let target = fleet.targets.get(id)?;
-            listed(of, &target.labels, &json!({"selector": target.selector}))
+            object(of, &target.labels, json!({"selector": target.selector}))
         }
         ObjectRef::Workload(id) => {
-            fleet.workloads.get(id).map(|one| listed(of, &one.labels, &one.spec))?
+            fleet.workloads.get(id).map(|one| object(of, &one.labels, json(&one.spec)))?
         }
         ObjectRef::Deployment(id) => {
-            fleet.deployments.get(id).map(|one| listed(of, &one.labels, &one.spec))?
+            fleet.deployments.get(id).map(|one| object(of, &one.labels, json(&one.spec)))?
         }
     })
 }
 
-fn listed(of: &ObjectRef, labels: &Labels, spec: &impl Serialize) -> Listed {
-    let spec = serde_json::to_value(spec).expect("because it came from text");
-    Listed { object: object(of, labels, spec), labels: labels.clone(), of: of.clone() }
+fn json(spec: &impl Serialize) -> Value {
+    serde_json::to_value(spec).expect("because it came from text")
 }
 
 /// With the names of its files.
-fn template(of: &ObjectRef, template: &Template) -> Listed {
+fn template(of: &ObjectRef, template: &Template) -> Value {
     let mut spec = json!({"defaults": template.defaults});
     if let Some(parameters) = &template.parameters {
         spec["parameters"] = parameters.clone();
     }
-    let mut listed = listed(of, &Labels::new(), &spec);
-    listed.object["files"] = template.files.keys().map(RepoPath::as_str).collect();
-    listed
+    let mut form = object(of, &Labels::new(), spec);
+    form["files"] = template.files.keys().map(RepoPath::as_str).collect();
+    form
 }
 
 impl ObjectRef {

@@ -22,6 +22,7 @@ pub(crate) mod fixture;
 pub mod fleet;
 pub mod form;
 pub(crate) mod hex;
+pub mod host_key;
 pub mod id;
 pub mod identity;
 pub mod labels;
@@ -45,6 +46,7 @@ pub use assignment::{Assignments, Schedule, Unplaced};
 pub use desired::{HostDeployment, HostDeployments, HostFile, HostProblem};
 pub use diagnostic::{Diagnostic, Recovery, Severity, Span};
 pub use fleet::{Deployment, Fleet, Held, Hold, Host, Target, Template, Workload, Workspace};
+pub use host_key::{Enrollment, HostKey};
 pub use id::{
     AssignmentRef, DeploymentRef, ObjectKind, ObjectRef, Revision, TargetRef, TemplateRef, TreeId,
     WorkloadRef,
@@ -60,7 +62,7 @@ pub use object::{
 };
 pub use path::{PathError, RepoPath};
 pub use report::{AssignmentReport, HostReport, ReportAnswer};
-pub use request::{RequestId, RequestIdError};
+pub use request::{RequestId, RequestIdError, RequestStatus};
 pub use selector_text::SelectorError;
 pub use source::{Content, SourceChanges, SourceFile};
 pub use status::{

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Admin, Issuer, Labels, Limits, Member, Selector};
+use super::host_key::MOST_KEYS;
+use super::{Admin, Enrollment, HostKey, Issuer, Labels, Limits, Member, Selector};
 
 /// The `apiVersion` of every object.
 pub const API_VERSION: &str = "titan.dev/v1";
@@ -131,6 +132,13 @@ pub struct HostSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(regex(pattern = r"^sha256:[0-9a-f]{64}$")))]
     pub tokens: Vec<String>,
+    /// Public keys with which the host's agent proves itself; the private ones never leave the host (`titan host enroll`)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_KEYS))]
+    pub keys: Vec<HostKey>,
+    /// A single-use token with which the agent registers its key; gone when that is done
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrollment: Option<Enrollment>,
 }
 
 /// What brings manifests to life on a host.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::serde_as_text;
+use super::{Diagnostic, Timestamp};
 
 /// What a caller gave as `Idempotency-Key`, or what titan made: 1 to 128 of `A-Z a-z 0-9 . _ : -`, so
 /// that it fits into a trailer, a path of a URL and the name of a branch.
@@ -55,6 +56,27 @@ impl fmt::Display for RequestId {
 }
 
 serde_as_text!(RequestId);
+
+/// `requests/…` on the status branch: why a request was not made. One that was made is a commit of the
+/// config branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestStatus {
+    pub api_version: String,
+    pub kind: String,
+    pub id: RequestId,
+    /// Of what was asked for, and who asked.
+    pub digest: String,
+    pub actor: String,
+    /// The HTTP status that it was answered with.
+    pub answer: u16,
+    /// One line for people.
+    pub reason: String,
+    /// What is wrong with it; the first of them, if there are very many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
+    pub since: Timestamp,
+}
 
 #[cfg(test)]
 mod tests {

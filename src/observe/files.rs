@@ -4,8 +4,11 @@ mod plain;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
-use crate::model::{AssignmentRef, AssignmentStatus, DeploymentRef, Name, RepoPath};
+use crate::model::{
+    AssignmentRef, AssignmentStatus, DeploymentRef, Name, RepoPath, RequestId, hex,
+};
 
 pub(super) use plain::Names;
 
@@ -15,6 +18,11 @@ pub const HOST_KIND: &str = "HostStatus";
 pub const FLEET_KIND: &str = "FleetStatus";
 /// `kind` of the file of diagnostics.
 pub const DIAGNOSTICS_KIND: &str = "Diagnostics";
+
+/// `kind` of the file of a request that was refused.
+pub const REQUEST_KIND: &str = "RequestStatus";
+/// The folder of these files.
+pub(super) const REQUESTS: &str = "requests";
 
 /// Most diagnostics that [`crate::model::DiagnosticsFile`] lists; its counts are exact.
 pub const DIAGNOSTICS: usize = 1000;
@@ -34,6 +42,15 @@ pub fn fleet_path() -> RepoPath {
 #[must_use]
 pub fn diagnostics_path() -> RepoPath {
     fixed("diagnostics.yaml")
+}
+
+/// Where [`crate::model::RequestStatus`] lies: by a digest of the id, so that folders stay small and
+/// whatever an id may hold makes a path.
+#[must_use]
+pub fn request_path(id: &RequestId) -> RepoPath {
+    let digest = hex::encode(&Sha256::digest(id.as_str())[..20]);
+    let (folder, name) = digest.split_at(2);
+    fixed(&format!("{REQUESTS}/{folder}/{name}.yaml"))
 }
 
 /// Where a host's status lies; `folder` is the host's on the rendered branch, `hosts/[folder/…]<host>`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::hex;
-use crate::model::{Diagnostic, Fleet, Limits, Name, RepoPath, Revision};
+use crate::model::{Diagnostic, Fleet, HostKey, Limits, Name, RepoPath, Revision};
 
 /// SHA-256 of a token's text.
 pub type Digest = [u8; 32];
@@ -14,6 +14,8 @@ pub type Digest = [u8; 32];
 pub struct Snapshot {
     /// Every host with the digests of its tokens.
     pub hosts: BTreeMap<Name, Vec<Digest>>,
+    /// Hosts that have keys of their own, with these.
+    pub keys: BTreeMap<Name, Vec<HostKey>>,
     pub limits: Limits,
     /// Whether a first pass has been made.
     pub ready: bool,
@@ -37,15 +39,26 @@ impl Snapshot {
         if fleet.held.all.is_some() {
             return Self { ready: true, fleet: Arc::clone(fleet), ..previous.clone() };
         }
-        let kept = previous.hosts.iter().filter(|(host, _)| fleet.held.hosts.contains_key(*host));
-        let mut hosts: BTreeMap<_, _> =
-            kept.map(|(host, digests)| (host.clone(), digests.clone())).collect();
+        let mut hosts = kept(&previous.hosts, fleet);
+        let mut keys = kept(&previous.keys, fleet);
         for (name, host) in &fleet.hosts {
             let digests = host.spec.tokens.iter().filter_map(|token| digest(token));
             hosts.insert(name.clone(), digests.collect());
+            if !host.spec.keys.is_empty() {
+                keys.insert(name.clone(), host.spec.keys.clone());
+            }
         }
-        let limits = fleet.settings.limits.clone();
-        Self { hosts, limits, ready: true, fleet: Arc::clone(fleet), ..previous.clone() }
+        Self {
+            hosts,
+            keys,
+            limits: fleet.settings.limits.clone(),
+            ready: true,
+            fleet: Arc::clone(fleet),
+            rendered: previous.rendered,
+            folders: Arc::clone(&previous.folders),
+            diagnostics: Arc::clone(&previous.diagnostics),
+            held: Arc::clone(&previous.held),
+        }
     }
 
     /// Takes over where the folders are. As long as they stay there, it is one and the same map.
@@ -55,11 +68,23 @@ impl Snapshot {
         }
     }
 
+    /// Whether `key` is one of `host`'s.
+    #[must_use]
+    pub fn has_key(&self, host: &Name, key: &HostKey) -> bool {
+        self.keys.get(host).is_some_and(|keys| keys.contains(key))
+    }
+
     /// The host that has a token with this digest.
     #[must_use]
     pub fn owner(&self, digest: &Digest) -> Option<&Name> {
         self.hosts.iter().find(|(_, digests)| digests.contains(digest)).map(|(host, _)| host)
     }
+}
+
+/// What hosts had whose files cannot be read.
+fn kept<T: Clone>(all: &BTreeMap<Name, T>, fleet: &Fleet) -> BTreeMap<Name, T> {
+    let held = fleet.held.hosts.keys();
+    held.filter_map(|host| Some((host.clone(), all.get(host)?.clone()))).collect()
 }
 
 /// Reads `sha256:<64 hexadecimal digits>`.
@@ -87,10 +112,14 @@ mod tests {
         let token = format!("sha256:{}", "0a".repeat(32));
         let mut fleet = Fleet::default();
         fleet.hosts.extend([host("a", &[&token, "md5:1", "sha256:zz"]), host("b", &[])]);
+        for host in fleet.hosts.values_mut() {
+            Arc::make_mut(host).spec.keys.push(HostKey([7; 32]));
+        }
         let of =
             |fleet: &Fleet, previous: &Snapshot| Snapshot::of(&Arc::new(fleet.clone()), previous);
         let first = of(&fleet, &Snapshot::default());
         let (a, b) = (Name::new("a").unwrap(), Name::new("b").unwrap());
+        let key = HostKey([7; 32]);
         assert_eq!(first.hosts[&a], vec![[0x0a; 32]]);
         assert!(first.hosts[&b].is_empty() && first.ready);
         assert_eq!(first.owner(&[0x0a; 32]), Some(&a));
@@ -101,6 +130,8 @@ mod tests {
         let second = of(&fleet, &first);
         assert_eq!(second.hosts.keys().collect::<Vec<_>>(), [&a]);
         assert_eq!(second.hosts[&a], vec![[0x0a; 32]]);
+        assert!(first.has_key(&b, &key) && !first.has_key(&b, &HostKey([8; 32])));
+        assert!(second.has_key(&a, &key) && !second.has_key(&b, &key));
 
         fleet.held.all = Some(hold);
         assert_eq!(of(&fleet, &first).hosts, first.hosts);

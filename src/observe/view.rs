@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::files;
 use super::fold::{ASSIGNMENT_KIND, EXTERNAL};
-use crate::git::{GitError, Repository};
+use crate::git::{EntryKind, GitError, Repository};
 use crate::model::{
     AssignmentStatus, DeploymentRef, DiagnosticsFile, FleetStatus, HostStatus, Name, Phase,
     RepoPath, Revision, TreeId,
@@ -177,6 +177,41 @@ impl StatusView {
         }
         Ok(())
     }
+}
+
+/// The statuses of a host's assignments, in the order of their names, or of `only` one of them. The host
+/// lies in `folder` below the `root` of the status branch. Files that are not titan's are left out.
+///
+/// # Errors
+/// When objects cannot be read.
+pub fn of_host(
+    repository: &Repository,
+    root: TreeId,
+    folder: &RepoPath,
+    only: Option<&DeploymentRef>,
+) -> Result<Vec<AssignmentStatus>, GitError> {
+    let read = |bytes: &[u8]| files::read::<AssignmentStatus>(bytes).ok();
+    if let Some(only) = only {
+        let path = files::assignment_path(folder, only);
+        let file = path.map(|path| repository.file(root, &path)).transpose()?.flatten();
+        return Ok(file.and_then(|bytes| read(&bytes)).into_iter().collect());
+    }
+    let Some(entry) = repository.entry(root, folder)? else { return Ok(Vec::new()) };
+    if entry.kind != EntryKind::Tree {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for (path, entry) in repository.walk(entry.id)? {
+        let bytes = repository.blob(entry.id)?;
+        // Other hosts may lie in the same folder.
+        let status = read(&bytes).filter(|status| {
+            let place = files::assignment_path(folder, &status.assignment.deployment);
+            place == folder.join(path.as_str()).ok()
+        });
+        found.extend(status);
+    }
+    found.sort_by_cached_key(|status| status.assignment.deployment.to_string());
+    Ok(found)
 }
 
 impl Scope {

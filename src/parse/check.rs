@@ -69,6 +69,10 @@ fn findings(schema: &Value, error: &ValidationError<'_>) -> Vec<Finding> {
             let message = format!("{} may be at most {limit}", field(pointer));
             Finding::value("field/range", pointer, message).fix("write a smaller number")
         }
+        Kind::MaxItems { limit } => {
+            let message = format!("{} may have at most {limit} items", field(pointer));
+            Finding::value("field/range", pointer, message).fix("remove some")
+        }
         Kind::Pattern { pattern } => wrong_form(part, pointer, pattern),
         _ => Finding::value("field/value", pointer, format!("{} is not valid", field(pointer))),
     };

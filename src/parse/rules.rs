@@ -6,7 +6,7 @@ use super::access;
 use super::check::{Finding, field, member};
 use crate::model::labels::{check_key, check_value};
 use crate::model::url::{UrlRules, check_repository_url};
-use crate::model::{Name, ObjectKind, ObjectRef, Requirement};
+use crate::model::{Name, ObjectKind, ObjectRef, Requirement, Timestamp};
 
 /// Adds what is wrong with `value`, whose fields may have wrong types (that is reported elsewhere).
 pub(crate) fn check(id: &ObjectRef, value: &Value, findings: &mut Vec<Finding>) {
@@ -21,7 +21,7 @@ pub(crate) fn check(id: &ObjectRef, value: &Value, findings: &mut Vec<Finding>) 
         ObjectKind::Template => parameters(value, findings),
         ObjectKind::Workload => address(value, "/spec/repo", UrlRules::default(), findings),
         ObjectKind::Deployment => deployment(value, findings),
-        ObjectKind::Host => {}
+        ObjectKind::Host => enrollment(value, findings),
     }
 }
 
@@ -110,6 +110,18 @@ fn selector(value: &Value, pointer: &str, findings: &mut Vec<Finding>) {
             let finding = Finding::value("field/value", &format!("{pointer}/operator"), message);
             findings.push(finding.fix("change the operator or `values`"));
         }
+    }
+}
+
+/// What looks like a time may still be none.
+fn enrollment(value: &Value, findings: &mut Vec<Finding>) {
+    const EXPIRES: &str = "/spec/enrollment/expires";
+    let Some(written) = value.pointer(EXPIRES).and_then(Value::as_str) else { return };
+    let known = findings.iter().any(|found| found.pointer == EXPIRES);
+    if !known && written.parse::<Timestamp>().is_err() {
+        let finding =
+            Finding::value("field/value", EXPIRES, format!("{} is no time", field(EXPIRES)));
+        findings.push(finding.fix("write a time such as `2026-11-27T14:05:11Z`"));
     }
 }
 

@@ -107,7 +107,8 @@ pub fn check_unused(
     schedule: &Schedule,
     chosen: impl Fn(&Template) -> bool,
 ) -> Vec<Diagnostic> {
-    let placed = schedule.assignments.iter().filter_map(|(id, _)| fleet.deployments.get(id));
+    let placed = schedule.assignments.hosts.iter().filter(|(_, on)| !on.is_empty());
+    let placed = placed.filter_map(|(id, _)| fleet.deployments.get(id));
     let used: BTreeSet<_> = placed.map(|deployment| &deployment.template).collect();
     let inherited: BTreeSet<_> =
         fleet.templates.values().flat_map(|template| inherited_files(template)).collect();

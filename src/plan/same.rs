@@ -13,7 +13,7 @@ use crate::model::{
 /// Its name, labels and values, and what its runtime takes.
 pub(super) fn host(a: &Host, b: &Host) -> bool {
     let Host { name, path: _, labels, spec } = a;
-    let HostSpec { runtime, values, cordoned: _, tokens: _ } = spec;
+    let HostSpec { runtime, values, cordoned: _, tokens: _, keys: _, enrollment: _ } = spec;
     *name == b.name
         && *labels == b.labels
         && *runtime == b.spec.runtime

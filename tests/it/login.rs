@@ -5,6 +5,7 @@
 
 mod browser;
 mod provider;
+mod workspaces;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -10,6 +10,7 @@ mod git;
 mod load;
 mod login;
 mod observe;
+mod openapi;
 mod readme;
 mod scenario;
 mod schemas;

@@ -116,6 +116,11 @@ fn the_way_over_http_runs_as_written() {
     runs_as_written("Over HTTP");
 }
 
+#[test]
+fn the_way_of_a_host_to_its_key_runs_as_written() {
+    runs_as_written("Keys of hosts");
+}
+
 fn runs_as_written(heading: &str) {
     let text = readme();
     let blocks = blocks(section(&text, heading));

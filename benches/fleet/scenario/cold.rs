@@ -77,7 +77,7 @@ pub(super) fn large(bench: &mut Bench) -> Result<()> {
     let (large, small) = (bench.fleet(sizes.large)?, bench.fleet(sizes.small)?);
     let (mut memory, mut each, mut small_each) = <(Samples, Samples, Samples)>::default();
     // Long: three are enough.
-    let wall = bench.times(bench.runs.min(3)).take(|| {
+    let wall = bench.times(bench.runs).take(|| {
         let copy = bench.scratch(&small, "cold.git")?;
         let pass = bench.titan.reconcile(&copy)?;
         small_each.push(pass.wall.as_secs_f64() / pass.assignments as f64);

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use warp::Filter;
 use warp::http::{HeaderMap, Response as Reply};
 
-use super::super::{ClearText, Config, Mode, Origin, Summary, run};
+use super::super::{ClearText, Config, Mode, Origin, Summary, Token, run};
 use super::*;
 use crate::git::files_id;
 use crate::model::{HostProblem, RepoPath};
@@ -94,6 +94,8 @@ impl World {
             hook: None,
             controllers: Vec::new(),
             token: Some(Token::new("s3cret").expect("a token")),
+            enroll: None,
+            rotate: None,
             interval: Duration::from_millis(100),
             heartbeat: Duration::from_secs(20),
             mode,

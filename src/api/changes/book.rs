@@ -73,6 +73,13 @@ impl Book {
         }
     }
 
+    /// Something more is known of it.
+    pub(super) fn amend(&self, id: &RequestId, amend: impl FnOnce(&mut Change)) {
+        if let Some(entry) = self.pages().entries.get(id) {
+            entry.change.send_modify(amend);
+        }
+    }
+
     /// It was not taken: as if it had never come.
     pub(super) fn forget(&self, id: &RequestId) {
         self.pages().entries.remove(id);

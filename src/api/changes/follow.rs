@@ -4,9 +4,10 @@ use std::sync::PoisonError;
 
 use super::{Change, State};
 use crate::api::Context;
-use crate::git::GitError;
-use crate::model::{RequestId, Revision};
+use crate::git::{GitError, Repository};
+use crate::model::{RequestId, RequestStatus, Revision};
 use crate::observe::Verdict;
+use crate::observe::files;
 use crate::observe::trace::{self, Heads, Stage, Trace};
 
 /// The request, wherever it was made; `None`: it is not in history. `commit` is its commit, where that
@@ -38,13 +39,28 @@ pub(super) fn follow(
         let actor = git.commit(commit)?.trailer("Titan-Actor").map(str::to_owned);
         return Ok(Some(Change { actor, ..change(id, commit, &trace) }));
     }
+    if let Some(status) = refused(git, heads.status, id)? {
+        return Ok(Some(status.into()));
+    }
     let branch = format!("titan/change/{id}");
     let proposed = if crate::git::valid_branch_name(&branch) { git.branch(&branch)? } else { None };
-    Ok(proposed.map(|commit| Change {
-        commit: Some(commit),
-        branch: Some(branch),
-        ..Change::new(id, State::Proposed)
-    }))
+    let Some(commit) = proposed else { return Ok(None) };
+    let actor = git.commit(commit)?.trailer("Titan-Actor").map(str::to_owned);
+    let (commit, branch) = (Some(commit), Some(branch));
+    Ok(Some(Change { commit, branch, actor, ..Change::new(id, State::Proposed) }))
+}
+
+/// What is written down of a request that was refused.
+pub(super) fn refused(
+    git: &Repository,
+    head: Option<Revision>,
+    id: &RequestId,
+) -> Result<Option<RequestStatus>, GitError> {
+    let Some(head) = head else { return Ok(None) };
+    let bytes = git.file(git.commit(head)?.tree, &files::request_path(id))?;
+    // What is no status file was not written by titan.
+    let status = bytes.and_then(|bytes| files::read::<RequestStatus>(&bytes).ok());
+    Ok(status.filter(|status| status.id == *id))
 }
 
 /// What a trace says of a request.

@@ -5,14 +5,17 @@
 //!   ▲                                    │ the first answer            │
 //!   └───────────── answer ◀──────────────┴──────────── what became of it
 //!  GET ──▶ [book], else history ──▶ [follow]: Committed → Rendered → Deployed
+//!                                   [proposals]: on a branch of its own ──▶ pull request at the forge
 //! ```
-//! The server keeps no state: the book is a short memory of what is under way, and of what was refused a
-//! while ago. Whatever is accepted is found in Git by its id, on any controller.
+//! The server keeps no state: the book is a short memory of what is under way. Whatever is decided is found
+//! in Git by its id, on any controller: commits on the config branch, refusals on the status branch.
 
 mod book;
+mod decide;
 mod follow;
 mod list;
 mod post;
+mod proposals;
 mod queue;
 
 use std::sync::Arc;
@@ -24,9 +27,11 @@ use warp::{Filter, Rejection};
 
 use super::error::{Refused, Reply, json_reply};
 use super::{Context, error};
-use crate::change::ChangeError;
-use crate::model::{Diagnostic, RequestId, Revision};
+use crate::change::{ChangeError, Request};
+use crate::model::{API_VERSION, Diagnostic, RequestId, RequestStatus, Revision, Timestamp};
+use crate::observe::files;
 
+pub(super) use decide::{decide, find};
 pub(super) use queue::Queue;
 
 /// How far a request has come, and why no further.
@@ -41,6 +46,9 @@ pub(super) struct Change {
     /// Of [`State::Proposed`]: the branch that waits to be merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) branch: Option<String>,
+    /// Of [`State::Proposed`]: where people see its pull request, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pull_request: Option<String>,
     /// Of [`State::Rendered`] and later: the commit on the rendered branch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rendered: Option<Revision>,
@@ -52,11 +60,29 @@ pub(super) struct Change {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Where to ask how it goes on.
     pub(super) href: String,
+    /// Its pull request is being opened.
+    #[serde(skip)]
+    pub(super) opening: bool,
     #[serde(skip)]
     pub(super) refusal: Option<StatusCode>,
     /// Who asked for it, where that is known.
     #[serde(skip)]
     pub(super) actor: Option<String>,
+}
+
+/// Most diagnostics of a refused request that are written down.
+const MOST_DIAGNOSTICS: usize = 20;
+
+impl From<RequestStatus> for Change {
+    fn from(status: RequestStatus) -> Self {
+        Self {
+            reason: Some(status.reason),
+            diagnostics: status.diagnostics,
+            refusal: StatusCode::from_u16(status.answer).ok(),
+            actor: Some(status.actor),
+            ..Self::new(&status.id, State::Rejected)
+        }
+    }
 }
 
 /// The stages of a request.
@@ -87,10 +113,12 @@ impl Change {
             state,
             commit: None,
             branch: None,
+            pull_request: None,
             rendered: None,
             reason: None,
             diagnostics: Vec::new(),
             href: format!("/api/v1/changes/{id}"),
+            opening: false,
             refusal: None,
             actor: None,
         }
@@ -99,6 +127,8 @@ impl Change {
     fn rejected(id: &RequestId, error: &ChangeError) -> Self {
         let status = match error {
             ChangeError::Missing { .. } => StatusCode::NOT_FOUND,
+            ChangeError::Denied { .. } => StatusCode::FORBIDDEN,
+            ChangeError::Unproven { .. } => StatusCode::UNAUTHORIZED,
             ChangeError::Exists { .. }
             | ChangeError::Ambiguous { .. }
             | ChangeError::NotEmpty { .. }
@@ -120,6 +150,27 @@ impl Change {
     fn failed(id: &RequestId, reason: String) -> Self {
         let refusal = Some(StatusCode::SERVICE_UNAVAILABLE);
         Self { reason: Some(reason), refusal, ..Self::new(id, State::Failed) }
+    }
+
+    /// What is written down of a request that was refused for good, under an id that is not taken.
+    fn refused(&self, request: &Request) -> Option<RequestStatus> {
+        let answer = self.refusal.filter(|_| self.state == State::Rejected)?.as_u16();
+        // What proves nothing now may do so later.
+        if self.commit.is_some() || self.refusal == Some(StatusCode::UNAUTHORIZED) {
+            return None;
+        }
+        let diagnostics = self.diagnostics.iter().take(MOST_DIAGNOSTICS).cloned().collect();
+        Some(RequestStatus {
+            api_version: API_VERSION.to_owned(),
+            kind: files::REQUEST_KIND.to_owned(),
+            id: self.id.clone(),
+            digest: request.digest.clone(),
+            actor: request.subject.as_ref().map(ToString::to_string).unwrap_or_default(),
+            answer,
+            reason: self.reason.clone().unwrap_or_default(),
+            diagnostics,
+            since: Timestamp::now(),
+        })
     }
 
     /// The answer to who asked for the change; `done`: the status where nothing stands in its way.
@@ -180,20 +231,26 @@ async fn get(
     // Others' requests are nobody else's business: as if there were none.
     let own = move |actor: &str| all || actor == caller.actor();
     let known = context.changes.book.get(id);
-    let commit = match known {
+    let (commit, proposed) = match known {
         Some(change) if !change.actor.as_deref().is_none_or(&own) => return Err(Refused::NotFound),
-        Some(change) if change.state != State::Committed => {
-            return Ok(json_reply(StatusCode::OK, &change));
-        }
-        Some(change) => change.commit,
-        None => None,
+        Some(change) if change.state == State::Committed => (change.commit, None),
+        // It may be merged by now.
+        Some(change) if change.state == State::Proposed => (None, Some(change)),
+        Some(change) => return Ok(json_reply(StatusCode::OK, &change)),
+        None => (None, None),
     };
-    let (context, id) = (Arc::clone(context), id.clone());
-    let found = spawn_blocking(move || follow::follow(&context, &id, commit)).await;
+    let (shared, wanted) = (Arc::clone(context), id.clone());
+    let found = spawn_blocking(move || follow::follow(&shared, &wanted, commit)).await;
     let found = found.map_err(|_| Refused::Busy)?.map_err(|error| {
         tracing::warn!(%error, "a change cannot be followed");
         Refused::Busy
     })?;
     let found = found.filter(|change| change.actor.as_deref().is_none_or(own));
-    found.map(|change| json_reply(StatusCode::OK, &change)).ok_or(Refused::NotFound)
+    let mut change = match (found, proposed) {
+        (Some(found), Some(known)) if found.state == State::Proposed => known,
+        (Some(found), _) => found,
+        (None, known) => known.ok_or(Refused::NotFound)?,
+    };
+    context.changes.proposals.complete(&mut change).await;
+    Ok(json_reply(StatusCode::OK, &change))
 }

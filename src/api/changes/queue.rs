@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::book::Book;
+use super::proposals::Proposals;
 use super::{Change, State};
+use crate::api::forge::Forge;
 use crate::change::{Desk, Judge, Outcome, Request, Requests};
 use crate::git::FleetRepository;
+use crate::model::RequestStatus;
 
 /// Requests that wait; `limits.queue`'s default, as the fleet is not read yet.
 const WAITING: usize = 10_000;
@@ -21,24 +24,30 @@ pub(in crate::api) struct Queue {
     pub(super) book: Arc<Book>,
     /// Those that are in history.
     pub(super) requests: Arc<Mutex<Requests>>,
+    /// Those that wait to be merged.
+    pub(super) proposals: Proposals,
 }
 
 impl Queue {
-    /// Starts the thread, which ends with the queue. `wake` tells the controller of commits.
+    /// Starts the thread, which ends with the queue. The controller is told of commits, and of what was
+    /// refused; pull requests are opened at `forge`.
     pub(in crate::api) fn start(
         fleet: FleetRepository,
         judge: Judge,
-        wake: mpsc::Sender<()>,
+        (wake, refused): (mpsc::Sender<()>, mpsc::Sender<RequestStatus>),
+        forge: Option<&Forge>,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let (book, requests) = (Arc::<Book>::default(), Arc::<Mutex<Requests>>::default());
         let (own, known) = (Arc::clone(&book), Arc::clone(&requests));
-        let work = move || serve(&mut Desk::new(fleet, judge), receiver, &own, &known, &wake);
+        let proposals = Proposals::start(forge, &fleet, &book);
+        let tell = Tell { book: own, proposals: proposals.clone(), wake, refused };
+        let work = move || serve(&mut Desk::new(fleet, judge), receiver, &known, &tell);
         std::thread::Builder::new()
             .name("titan-changes".into())
             .spawn(work)
             .expect("because the system has a thread left at the start");
-        Self { sender, book, requests }
+        Self { sender, book, requests, proposals }
     }
 
     /// `false`: there is no room.
@@ -47,12 +56,34 @@ impl Queue {
     }
 }
 
+/// Who learns what became of requests.
+struct Tell {
+    book: Arc<Book>,
+    proposals: Proposals,
+    wake: mpsc::Sender<()>,
+    refused: mpsc::Sender<RequestStatus>,
+}
+
+impl Tell {
+    fn decided(&self, request: &Request, outcome: Outcome) {
+        let change = change(request, outcome);
+        if let Some(status) = change.refused(request)
+            && self.refused.try_send(status).is_err()
+        {
+            tracing::warn!(id = %request.id, "a refusal is not written down: too many wait");
+        }
+        match change.state {
+            State::Proposed => self.proposals.decide(&self.book, change),
+            _ => self.book.decide(change),
+        }
+    }
+}
+
 fn serve(
     desk: &mut Desk,
     mut receiver: mpsc::Receiver<Request>,
-    book: &Book,
     known: &Mutex<Requests>,
-    wake: &mpsc::Sender<()>,
+    tell: &Tell,
 ) {
     let mut batch = Vec::new();
     while receiver.blocking_recv_many(&mut batch, BATCH) > 0 {
@@ -62,17 +93,16 @@ fn serve(
         };
         match outcomes {
             Ok(outcomes) => {
-                for (request, outcome) in batch.iter().zip(outcomes) {
-                    book.decide(change(request, outcome));
-                }
+                let decided = batch.iter().zip(outcomes);
+                decided.for_each(|(request, outcome)| tell.decided(request, outcome));
                 // It looks at the branches sooner or later anyway.
-                let _ = wake.try_send(());
+                let _ = tell.wake.try_send(());
             }
             Err(error) => {
                 tracing::error!(%error, requests = batch.len(), "changes are not committed");
                 for request in &batch {
                     let reason = format!("{error}; the same request may be sent again");
-                    book.decide(Change::failed(&request.id, reason));
+                    tell.book.decide(Change::failed(&request.id, reason));
                 }
             }
         }

@@ -76,6 +76,7 @@ impl World {
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
         let needs = Needs {
             snapshot: receiver,
+            refused: mpsc::channel(1).0,
             submissions: mpsc::channel(1).0,
             wake: mpsc::channel(1).0,
             repository: fleet.clone(),

@@ -1,9 +1,19 @@
-//! How many requests may be held at one time: each keeps a connection.
+//! Requests that wait for something to change for their host: how many, and who wakes them.
+//!
+//! ```text
+//!  a new snapshot ──▶ [herald] ──▶ compares the trees of the hosts that wait ──▶ wakes those that differ
+//! ```
+//! Each waiting request keeps a connection. What changes for one host costs the others nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
+use super::super::Context;
+use super::known::View;
 use crate::model::Name;
+use crate::observe::Snapshot;
 
 /// All together: the agents of ten thousand hosts, and less than there may be connections, so that some
 /// are left for those who do not wait.
@@ -20,7 +30,14 @@ pub(in super::super) struct Waits {
 #[derive(Debug, Default)]
 struct Held {
     all: usize,
-    hosts: BTreeMap<Name, usize>,
+    hosts: BTreeMap<Name, Waiting>,
+}
+
+/// The requests of one host.
+#[derive(Debug, Default)]
+struct Waiting {
+    count: usize,
+    bell: Arc<Notify>,
 }
 
 /// One of them, until it is dropped.
@@ -28,19 +45,33 @@ struct Held {
 pub(super) struct Turn {
     waits: Waits,
     host: Name,
+    /// Rings when something may be different for the host.
+    pub(super) bell: Arc<Notify>,
 }
 
 impl Waits {
     /// `None`: there are too many. Who asked is answered at once.
     pub(super) fn begin(&self, host: &Name) -> Option<Turn> {
         let mut held = self.lock();
-        let of_host = held.hosts.get(host).copied().unwrap_or(0);
+        let of_host = held.hosts.get(host).map_or(0, |waiting| waiting.count);
         if held.all >= ALL || of_host >= OF_HOST {
             return None;
         }
         held.all += 1;
-        held.hosts.insert(host.clone(), of_host + 1);
-        Some(Turn { waits: self.clone(), host: host.clone() })
+        let waiting = held.hosts.entry(host.clone()).or_default();
+        waiting.count += 1;
+        Some(Turn { waits: self.clone(), host: host.clone(), bell: Arc::clone(&waiting.bell) })
+    }
+
+    /// Wakes the requests of the hosts that `differ`.
+    fn wake(&self, differ: impl Fn(&Name) -> bool) {
+        let held = self.lock();
+        let woken = held.hosts.iter().filter(|(host, _)| differ(host));
+        woken.for_each(|(_, waiting)| waiting.bell.notify_waiters());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().all == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -52,12 +83,38 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut held = self.waits.lock();
         held.all -= 1;
-        let left = held.hosts.get(&self.host).map_or(0, |count| count - 1);
-        match left {
-            0 => drop(held.hosts.remove(&self.host)),
-            left => drop(held.hosts.insert(self.host.clone(), left)),
+        let Some(waiting) = held.hosts.get_mut(&self.host) else { return };
+        waiting.count -= 1;
+        if waiting.count == 0 {
+            held.hosts.remove(&self.host);
         }
     }
+}
+
+/// Looks at each snapshot for all that wait, until the controller stops.
+pub(super) async fn herald(context: Arc<Context>) {
+    let mut snapshots = context.needs.snapshot.clone();
+    let mut last: Option<(Arc<View>, Arc<Snapshot>)> = None;
+    while snapshots.changed().await.is_ok() {
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        if context.waits.is_empty() {
+            last = None;
+            continue;
+        }
+        let view = context.known.view(&context).await.ok();
+        match (&last, &view) {
+            (Some((before, then)), Some(view)) => context.waits.wake(|host| {
+                before.places.of(host) != view.places.of(host)
+                    || then.hosts.get(host) != snapshot.hosts.get(host)
+                    || then.keys.get(host) != snapshot.keys.get(host)
+            }),
+            // Nothing is known to be as before.
+            _ => context.waits.wake(|_| true),
+        }
+        last = view.map(|view| (view, snapshot));
+    }
+    drop(snapshots);
+    context.waits.wake(|_| true);
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ impl World {
             FleetRepository::open(&location, Some("main"), folder.path(), &Limits::default());
         let needs = Needs {
             snapshot: receiver,
+            refused: mpsc::channel(1).0,
             submissions: mpsc::channel(1).0,
             wake: mpsc::channel(1).0,
             repository: repository.unwrap(),

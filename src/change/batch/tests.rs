@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::change::wish::Wish;
 use crate::git::{Location, Signature};
-use crate::model::{Limits, RepoPath};
+use crate::model::{Limits, Person, RepoPath};
 
 struct World {
     fleet: FleetRepository,
@@ -63,8 +63,8 @@ fn request(id: &str, changes: Value) -> Request {
     let wish: Wish = serde_json::from_value(json!({"changes": changes})).expect("a wish");
     let wanted = wish.understand().expect("it makes sense");
     let options = options(&wish.message(&wanted));
-    let edits = wanted.into_iter().flat_map(|one| one.edits).collect();
-    Request { id: id.parse().expect("an id"), digest, edits, options, branch: None }
+    let id = id.parse().expect("an id");
+    Request { id, digest, wanted, subject: None, options, branch: None }
 }
 
 fn host(id: &str, name: &str, ring: &str) -> Request {
@@ -212,4 +212,72 @@ fn a_proposal_gets_a_branch_of_its_own() {
     let again = desk.commit(&[wish(), other], &mut known).expect("it works");
     assert_eq!(shown(&again), ["aside", "taken"]);
     assert_eq!(world.git().branch("titan/change/r2").expect("readable"), branch);
+}
+
+/// Who asks is judged by what is at the head when it is their turn, not by what it was when they came.
+#[test]
+fn rights_are_those_of_the_commits_before() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    let members = |role: &str| json!({"spec": {"members": [{"user": "ben", "role": role}]}});
+    let workspace = |id: &str, op: &str, field: &str, object: Value| {
+        request(id, json!([{"op": op, "kind": "Workspace", "name": "iot", field: object}]))
+    };
+    let by_ben = |id: &str| Request {
+        subject: Some(Subject::Person(Person { user: "ben".into(), ..Person::default() })),
+        ..request(
+            id,
+            json!([{"op": "create", "kind": "Workload", "name": format!("iot/{id}"), "object": {}}]),
+        )
+    };
+    let batch = [
+        workspace("r1", "create", "object", members("editor")),
+        by_ben("r2"),
+        workspace("r3", "patch", "patch", members("viewer")),
+        by_ben("r4"),
+        workspace("r5", "patch", "patch", json!({"spec": {"members": []}})),
+        by_ben("r6"),
+    ];
+    let outcomes = desk.commit(&batch, &mut known).expect("it works");
+    let expected = [
+        "ok",
+        "ok",
+        "ok",
+        "this takes role `editor` in workspace `iot`",
+        "ok",
+        "there is no workload iot/r6",
+    ];
+    assert_eq!(shown(&outcomes), expected);
+}
+
+/// A desk that stays remembers the fleet; what it says is what one says that has just begun.
+#[test]
+fn what_is_judged_again_is_what_a_change_reaches() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    let zone = "zone: {{ host.labels.zone }}\n";
+    let start = json!([
+        {"op": "create", "kind": "Workspace", "name": "w", "object": {}},
+        {"op": "create", "kind": "Workload", "name": "w/l", "object": {}},
+        {"op": "create", "kind": "Template", "name": "t", "object": {}, "files": {"a.yaml.tera": zone}},
+        {"op": "create", "kind": "Target", "name": "w/all",
+         "object": {"spec": {"selector": {"matchLabels": {"ring": "1"}}}}},
+        {"op": "create", "kind": "Deployment", "name": "w/l/d",
+         "object": {"spec": {"template": "t", "target": "all"}}},
+    ]);
+    let zoned = json!({"metadata": {"labels": {"zone": "z"}}});
+    let steps = [
+        (request("r1", start), "ok"),
+        (host("r2", "a", "2"), "ok"),
+        (patch("r3", "a", json!({"metadata": {"labels": {"ring": "1"}}})), "render/undefined"),
+        (host("r4", "b", "1"), "render/undefined"),
+        (patch("r5", "a", zoned), "ok"),
+        (patch("r6", "a", json!({"metadata": {"labels": {"ring": "1"}}})), "ok"),
+        (patch("r7", "a", json!({"metadata": {"labels": {"zone": null}}})), "render/undefined"),
+        (patch("r8", "a", json!({"spec": {"cordoned": true}})), "ok"),
+    ];
+    for (request, expected) in steps {
+        let outcome = desk.commit(&[request], &mut known).expect("it works");
+        assert_eq!(shown(&outcome), [expected]);
+    }
 }

@@ -25,8 +25,7 @@ const SOON: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When the store cannot be used, or the session has ended.
-#[expect(dead_code, reason = "commands that talk to a server will use it")]
-pub(crate) fn token_for(server: &str) -> anyhow::Result<Option<String>> {
+pub(super) fn token_for(server: &str) -> anyhow::Result<Option<String>> {
     let (store, server) = (Store::open()?, server::key(server)?);
     let runtime = super::runtime()?;
     let account = runtime.block_on(renewed(&store, &server))?;

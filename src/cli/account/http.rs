@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde_json::Value;
 
-use super::AccountError;
+use super::{AccountError, Secret};
 use crate::agent::is_loopback;
 use crate::deliver::clean;
 
@@ -55,7 +55,21 @@ impl Http {
         what: &'static str,
         url: Url,
     ) -> Result<(StatusCode, Vec<u8>), AccountError> {
-        send(what, self.0.get(url).header(ACCEPT, "application/json")).await
+        self.get_as(what, url, None).await
+    }
+
+    /// The same, for whoever has the token.
+    pub(super) async fn get_as(
+        &self,
+        what: &'static str,
+        url: Url,
+        token: Option<&Secret>,
+    ) -> Result<(StatusCode, Vec<u8>), AccountError> {
+        let mut request = self.0.get(url).header(ACCEPT, "application/json");
+        if let Some(token) = token {
+            request = request.bearer_auth(token.reveal());
+        }
+        send(what, request).await
     }
 
     /// A JSON document.

@@ -7,7 +7,7 @@
 //!                    device ─┐       Provider ── refresh, revoke
 //!                            ├─▶ Answer ─▶ id_token: checked by the provider's keys ─▶ Session
 //!                   browser ─┘                                                            │
-//!  other commands ◀── token_for(server) ◀── bearer: refreshed in time ◀── Store: servers.json, 0600
+//!  Server::get ◀── token_for(server) ◀── bearer: refreshed in time ◀── Store: servers.json, 0600
 //! ```
 //!
 //! Any provider with discovery will do; nothing here knows one by name. It is written on reqwest and
@@ -18,6 +18,7 @@
 
 mod bearer;
 pub(crate) mod browser;
+mod call;
 mod challenge;
 pub(crate) mod device;
 mod error;
@@ -30,11 +31,12 @@ mod session;
 mod store;
 
 pub(crate) use bearer::{Asked, is_wanted, renewed, session_of};
+pub(crate) use call::Server;
 pub(crate) use error::AccountError;
 pub(crate) use http::Http;
 pub(crate) use id_token::Person;
 pub(crate) use provider::Provider;
-pub(crate) use server::{Offer, ServerArg, ask};
+pub(crate) use server::{Offer, ServerArg, ask, logged_in};
 pub(crate) use session::{Secret, Session, Settings};
 pub(crate) use store::{Account, Store};
 

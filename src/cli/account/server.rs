@@ -50,6 +50,20 @@ impl ServerArg {
     }
 }
 
+/// The server where somebody is logged in: the one that `TITAN_SERVER` names, or the only one.
+///
+/// # Errors
+/// When there are several.
+pub(crate) fn logged_in(known: &BTreeMap<String, Account>) -> anyhow::Result<Option<String>> {
+    let active = known.iter().filter(|(_, account)| account.session.is_some());
+    let active: BTreeMap<_, _> = active.map(|(name, own)| (name.clone(), own.clone())).collect();
+    let named = std::env::var("TITAN_SERVER").ok().filter(|text| !text.is_empty());
+    if active.is_empty() && named.is_none() {
+        return Ok(None);
+    }
+    ServerArg { server: named }.choose(&active).map(Some)
+}
+
 /// One address has one name.
 ///
 /// # Errors

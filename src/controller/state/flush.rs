@@ -19,7 +19,7 @@ use crate::observe::Draft;
 
 /// What became of a draft.
 pub(in crate::controller) struct Flushed {
-    draft: Draft,
+    draft: Box<Draft>,
     done: Result<Option<(Revision, TreeId)>, GitError>,
 }
 
@@ -40,7 +40,7 @@ impl State {
         let branch = self.settings.branches.status.clone();
         let ledger = &mut self.ledger;
         let mut draft = match aside(|| ledger.draft(&repository.repository, &branch, now)) {
-            Ok(draft) => draft,
+            Ok(draft) => Box::new(draft),
             Err(error) => return self.note_flush(Err(error)),
         };
         self.flushing = Some(spawn_blocking(move || {
@@ -54,7 +54,7 @@ impl State {
     /// A draft is written, or another controller was faster: then what it wrote is taken over, and the
     /// rest is done again on top.
     pub(in crate::controller) fn flush_ended(&mut self, flushed: Flushed) {
-        let done = self.ledger.ended(flushed.draft, flushed.done);
+        let done = self.ledger.ended(*flushed.draft, flushed.done);
         if matches!(done, Err(GitError::Conflict { .. })) {
             self.lost_races += 1;
             if self.lost_races < self.ledger.tries() {
@@ -69,7 +69,7 @@ impl State {
         if let Some(flush) = self.flushing.take()
             && let Ok(flushed) = flush.await
         {
-            let done = self.ledger.ended(flushed.draft, flushed.done);
+            let done = self.ledger.ended(*flushed.draft, flushed.done);
             self.note_flush(done);
         }
         let empty = crate::observe::Ledger::empty(&self.settings.limits, Timestamp::now());

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use gix::ObjectId;
 use gix::objs::Kind;
 
+use super::local::Local;
 use super::read::{object, tree_id};
 use super::{GitError, Repository};
 use crate::model::TreeId;
@@ -200,14 +201,14 @@ impl Stage {
 
 /// Where objects are read and written: the object database, and before it what is staged.
 pub(super) struct Store {
-    pub(super) gix: gix::Repository,
+    pub(super) gix: Local,
     pub(super) stage: Option<Arc<Stage>>,
 }
 
 impl Store {
     /// The same for another thread.
     pub(super) fn another(&self) -> Self {
-        Self { gix: self.gix.clone(), stage: self.stage.clone() }
+        Self { gix: self.gix.another(), stage: self.stage.clone() }
     }
 
     /// The bytes of an object of that kind.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gix::ObjectId;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::{Interest, TreeReader, interest, refused_by_git};
+use super::{Interest, TreeReader, interest, refused_by_git, settings_entry};
 use crate::git::compare::{self, Side};
 use crate::git::read::{self, child};
 use crate::git::{GitError, Repository};
@@ -21,6 +21,8 @@ pub struct Sources {
 #[derive(Debug, Clone)]
 struct Last {
     tree: ObjectId,
+    /// The entry of `titan.yaml`, and the limits that follow from it.
+    settings: Settings,
     limits: Limits,
     /// How many there are.
     files: usize,
@@ -40,7 +42,11 @@ impl Sources {
         limits: impl FnOnce(&[SourceFile]) -> Limits,
     ) -> Result<SourceChanges, GitError> {
         let tree = read::object(repository.commit(revision)?.tree);
-        let limits = limits(&repository.settings_file(revision)?);
+        let settings = settings_entry(&repository.store(), tree)?;
+        let limits = match &self.last {
+            Some(last) if last.settings == settings => last.limits.clone(),
+            _ => limits(&repository.settings_file(revision)?),
+        };
         if let Some(last) = self.last.as_mut().filter(|last| last.limits == limits) {
             let walk = Walk {
                 reader: TreeReader::new(repository, &limits),
@@ -48,16 +54,19 @@ impl Sources {
                 clean: true,
             };
             if let Some((changes, files)) = walk.run(last, tree)? {
-                (last.tree, last.files) = (tree, files);
+                (last.tree, last.settings, last.files) = (tree, settings, files);
                 return Ok(SourceChanges::Some(changes));
             }
         }
         let files = repository.source_files(revision, |_| limits.clone())?;
         let clean = !files.iter().any(|file| matches!(file.content, Content::Malformed { .. }));
-        self.last = clean.then_some(Last { tree, limits, files: files.len() });
+        self.last = clean.then_some(Last { tree, settings, limits, files: files.len() });
         Ok(SourceChanges::All(files))
     }
 }
+
+/// Mode and id of a tree's entry.
+type Settings = Option<(Mode, ObjectId)>;
 
 type Changes = BTreeMap<RepoPath, Option<Content>>;
 

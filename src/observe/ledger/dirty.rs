@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Ledger;
-use crate::model::{AssignmentRef, Name, RepoPath};
+use crate::model::{AssignmentRef, Name, RepoPath, RequestId, RequestStatus};
 use crate::observe::files;
+
+/// Most refused requests that wait to be written.
+const REQUESTS: usize = 10_000;
 
 /// Counts flushes: what changed in a later round than the last one that is written, is dirty.
 pub(super) type Round = u32;
@@ -23,6 +26,8 @@ pub(super) struct Dirty {
     pub(super) diagnostics: bool,
     /// Hosts with files to be written or removed; their entries say which.
     pub(super) hosts: BTreeSet<Name>,
+    /// Requests that were refused.
+    pub(super) requests: BTreeMap<RequestId, RequestStatus>,
     /// Files where their item does not lie (any more): they go.
     pub(super) leftovers: BTreeMap<RepoPath, Item>,
 }
@@ -36,7 +41,11 @@ pub(super) enum Item {
 
 impl Dirty {
     pub(super) fn is_empty(&self) -> bool {
-        !self.fleet && !self.diagnostics && self.hosts.is_empty() && self.leftovers.is_empty()
+        !self.fleet
+            && !self.diagnostics
+            && self.hosts.is_empty()
+            && self.requests.is_empty()
+            && self.leftovers.is_empty()
     }
 
     /// What could not be written after all.
@@ -44,6 +53,9 @@ impl Dirty {
         self.fleet |= other.fleet;
         self.diagnostics |= other.diagnostics;
         self.hosts.extend(other.hosts);
+        for (id, request) in other.requests {
+            self.requests.entry(id).or_insert(request);
+        }
         for (path, item) in other.leftovers {
             self.leftovers.entry(path).or_insert(item);
         }
@@ -55,6 +67,14 @@ impl Ledger {
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
+    }
+
+    /// Takes note of a request that was refused. When nothing can be written, a bounded number of them
+    /// waits.
+    pub fn refused(&mut self, request: RequestStatus) {
+        if self.dirty.requests.len() < REQUESTS {
+            self.dirty.requests.insert(request.id.clone(), request);
+        }
     }
 
     /// The assignment's file is to be written, or removed when it has no status.

@@ -104,6 +104,10 @@ impl Draft {
         if let Some(diagnostics) = &self.diagnostics {
             edit.put(&files::diagnostics_path(), &files::write(diagnostics))?;
         }
+        for request in self.dirty.requests.values() {
+            let path = files::request_path(&request.id);
+            edit.put_sibling(&path, &files::write(request), Sibling::of(&"request"))?;
+        }
         let tree = edit.write()?;
         Ok((Some(tree) != self.tree).then_some(tree))
     }
@@ -182,7 +186,8 @@ impl Draft {
         })
     }
 
-    /// What happened: assignments by phase, else hosts by connection, else the source revision.
+    /// What happened: assignments by phase, else hosts by connection, else refused requests, else the
+    /// source revision.
     fn subject(&self) -> String {
         let mut phases = BTreeMap::<Phase, usize>::new();
         let mut hosts = BTreeMap::<Connection, usize>::new();
@@ -210,6 +215,11 @@ impl Draft {
         }
         if !hosts.is_empty() {
             return list(hosts.into_iter().map(|(c, n)| (n, c.to_string())).collect(), "hosts ");
+        }
+        match self.dirty.requests.len() {
+            0 => {}
+            1 => return "1 request refused".to_owned(),
+            count => return format!("{count} requests refused"),
         }
         match &self.fleet {
             Some(fleet) => format!("source {}", fleet.source.short()),

@@ -123,6 +123,8 @@ fn open(repository: &Repository, tree: TreeId) -> Result<Vec<Place>, GitError> {
     let reader = repository.reader();
     let mut places = Vec::new();
     list(&reader, None, tree, &mut places)?;
+    // They are looked up one by one.
+    places.retain(|(path, _)| path.as_str() != files::REQUESTS);
     for _ in 0..DEPTH {
         if places.len() > PART * 8 {
             break;

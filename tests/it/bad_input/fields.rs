@@ -123,3 +123,31 @@ fn settings_hold_everything() {
     check("branches: {status: titan/rendered/x}", "git/ref", "4:13");
     check("repoUrl: 'https://me:hunter2@example.com/x'", "git/url", "4:12");
 }
+
+#[test]
+fn keys_of_hosts() {
+    let check = |spec: &str, code: &str, place: &str| {
+        let text = format!("apiVersion: titan.dev/v1\nkind: Host\nspec:\n  {spec}\n");
+        let place = format!("hosts/b.yaml:{place}");
+        let expected: &[(&str, &str)] = if code.is_empty() { &[] } else { &[(code, &place)] };
+        Scene::good().file("hosts/b.yaml", &text).problems(expected);
+    };
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    check(&format!("keys: [{key}]"), "", "");
+    check(&format!("keys: [{key} me@here]"), "field/value", "4:10");
+    check(&format!("keys: [{}]", key.replace("ed25519 ", "rsa ")), "field/value", "4:10");
+    check(&format!("keys: [{}]", &key[..70]), "field/value", "4:10");
+    check("keys: [7]", "field/type", "4:10");
+    check(&format!("keys: [{}]", [key; 9].join(", ")), "field/range", "4:9");
+    check(&format!("key: {key}"), "field/unknown", "4:3");
+    let open = |digest: &str, expires: &str| {
+        format!("enrollment: {{digest: '{digest}', expires: {expires}}}")
+    };
+    check(&open(&digest, "2026-11-27T14:05:11Z"), "", "");
+    check(&open(&digest, "'2026-11-27T15:05:11+01:00'"), "", "");
+    check(&open("secret", "2026-11-27T14:05:11Z"), "field/value", "4:24");
+    check(&open(&digest, "tomorrow"), "field/value", "4:108");
+    check(&open(&digest, "2026-13-27T14:05:11Z"), "field/value", "4:108");
+    check(&format!("enrollment: {{digest: '{digest}'}}"), "field/required", "4:3");
+}

@@ -286,6 +286,48 @@ fn a_token_is_shown_once_and_its_digest_kept() {
     world.run("host token nobody").code(1);
 }
 
+#[test]
+fn a_host_may_enroll_once_and_is_shut_out_again() {
+    let world = checkout_with_host();
+    let enrolled = world.run("host enroll pi --server https://titan.example").fine();
+    let token = enrolled.out.trim_end().to_owned();
+    let token = token.as_str();
+    assert!(token.starts_with("titan_") && token.len() == 70, "{token}");
+    enrolled.says(&format!("--server https://titan.example --enroll {token}"));
+    let text = world.read("hosts/eu/pi.yaml");
+    assert!(text.contains(&sha256(token)) && text.contains("expires: "), "{text}");
+    assert!(!world.git(&["log", "-p"]).contains(token));
+    world.run("validate --strict").fine();
+    let again = world.run("host enroll pi -o json").fine().json();
+    let other = again["token"].as_str().expect("a token");
+    let text = world.read("hosts/eu/pi.yaml");
+    assert!(text.contains(&sha256(other)) && !text.contains(&sha256(token)), "{text}");
+
+    let none = world.run("host keys pi").fine();
+    assert_eq!(none.out, "host pi has no keys\n");
+    none.says("may enroll until");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea";
+    world.titan(&["set", "host", "pi", &format!("spec.keys=[\"{key}\"]")]).fine();
+    let known = world.run("host keys pi -o json").fine().json();
+    // As `ssh-keygen -l` says.
+    let fingerprint = "SHA256:bbXpuKG6zhzdmnxq256TlqzFBzRl2f6OOg722cYNbU8";
+    assert_eq!(known[0]["fingerprint"], fingerprint, "{known}");
+    assert_eq!(known[0]["revision"], world.git(&["rev-parse", "HEAD"]).trim());
+    world.run("host token pi").fine();
+    assert_eq!(world.run("host keys pi -o json").fine().json(), known, "since then it is good");
+    let described = world.run("describe host pi").fine().out;
+    assert!(described.contains(fingerprint) && described.contains("Enrolling:"), "{described}");
+
+    let revoked = world.run("host revoke pi").fine().out;
+    assert!(revoked.starts_with("host pi has no keys any more (main "), "{revoked}");
+    let text = world.read("hosts/eu/pi.yaml");
+    for field in ["keys", "enrollment", "tokens"] {
+        assert!(!text.contains(field), "{text}");
+    }
+    assert_eq!(world.run("host revoke pi").fine().out, "host pi has no keys (no commit)\n");
+    world.run("host enroll nobody").code(1);
+}
+
 /// By the stock tool, so that titan's digest is the one that everybody computes.
 fn sha256(text: &str) -> String {
     let script = format!("printf %s '{text}' | sha256sum | cut -c1-64");

@@ -6,6 +6,7 @@ mod change;
 mod look;
 mod plan;
 mod seed;
+mod workspaces;
 mod world;
 
 use world::{Done, World};

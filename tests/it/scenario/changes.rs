@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::support::{ConfigRepo, Process, eventually, free_address};
 
 /// Calls, one after the other.
-struct Caller {
-    client: Client,
+pub(super) struct Caller {
+    pub(super) client: Client,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -36,33 +36,43 @@ impl Caller {
 }
 
 /// A controller on one's own machine, and who calls it.
-struct Api {
-    repository: ConfigRepo,
+pub(super) struct Api {
+    pub(super) repository: ConfigRepo,
     address: String,
-    caller: Caller,
+    pub(super) caller: Caller,
     _controller: Process,
 }
 
 impl Api {
     fn start(repository: ConfigRepo) -> Self {
+        Self::with(repository, &[])
+    }
+
+    /// With more options.
+    pub(super) fn with(repository: ConfigRepo, options: &[&str]) -> Self {
         let address = free_address();
         let listen = ["controller", "--listen", &address, "--insecure-development"];
-        let controller = repository.spawn("controller", &listen);
+        let controller = repository.spawn("controller", &[&listen, options].concat());
         let api = Self { repository, address, caller: Caller::new(), _controller: controller };
         let hosts = || api.caller.client.get(api.url("/api/v1/hosts"));
         eventually("the controller", || api.caller.status(hosts()) == Some(200));
         api
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    fn ask(&self, request: RequestBuilder) -> (u16, Value) {
+    pub(super) fn ask(&self, request: RequestBuilder) -> (u16, Value) {
         self.caller.ask(request)
     }
 
-    fn get(&self, path: &str) -> (u16, Value) {
+    /// Ends the controller.
+    pub(super) fn stop(self) -> ConfigRepo {
+        self.repository
+    }
+
+    pub(super) fn get(&self, path: &str) -> (u16, Value) {
         self.ask(self.caller.client.get(self.url(path)))
     }
 
@@ -74,7 +84,7 @@ impl Api {
     }
 }
 
-fn fleet() -> ConfigRepo {
+pub(super) fn fleet() -> ConfigRepo {
     let mut repository = ConfigRepo::new().template().workload().host("tim-pi", "region=eu");
     repository.commit("the fleet");
     repository
@@ -174,6 +184,35 @@ fn what_is_wrong_is_said_as_validate_says_it() {
     assert_eq!(api.repository.head("main"), head, "nothing was written");
 }
 
+/// A refusal is known to every controller, for as long as there is history.
+#[test]
+fn what_was_refused_is_in_git() {
+    let api = Api::start(fleet());
+    let wrong = json!([
+        {"op": "create", "kind": "Deployment", "name": "default/web/prod",
+         "object": {"spec": {"template": "ap", "target": "all"}}},
+    ]);
+    assert_eq!(api.post("r1", &wrong).0, 422);
+    eventually("the refusal", || {
+        let git = &api.repository.git;
+        api.repository.head("titan/status").is_some_and(|head| {
+            let tree = git.commit(head).expect("a commit").tree;
+            git.entries(tree).expect("readable").iter().any(|entry| entry.name == "requests")
+        })
+    });
+    let Api { repository, _controller, .. } = api;
+    drop(_controller);
+    let api = Api::start(repository);
+    let (status, told) = api.get("/api/v1/changes/r1");
+    assert_eq!((status, &told["state"]), (200, &json!("Rejected")), "{told}");
+    assert_eq!(told["diagnostics"][0]["code"], "ref/unknown-template");
+    let (status, again) = api.post("r1", &wrong);
+    assert_eq!((status, &again["diagnostics"]), (422, &told["diagnostics"]), "{again}");
+    let other = json!([{"op": "delete", "kind": "Host", "name": "nobody"}]);
+    assert_eq!(api.post("r1", &other).0, 409);
+    assert_eq!(api.post("r2", &other).0, 200);
+}
+
 #[test]
 fn what_there_is_can_be_read() {
     let mut repository = fleet();
@@ -209,6 +248,23 @@ fn what_there_is_can_be_read() {
     eventually("statuses", || {
         let (_, all) = api.get("/api/v1/assignments?host=h1");
         all["items"].as_array().is_some_and(|items| items.len() == 1)
+    });
+    eventually("all statuses", || {
+        let (mut hosts, mut next) = (Vec::new(), String::new());
+        loop {
+            let (_, page) = api.get(&format!("/api/v1/assignments?limit=2{next}"));
+            let items = page["items"].as_array().expect("items");
+            assert!(items.len() <= 2, "{page}");
+            let host = |one: &Value| {
+                let pair = one["assignment"].as_str().expect("a pair");
+                pair.split('@').nth(1).expect("a host").to_owned()
+            };
+            hosts.extend(items.iter().map(host));
+            match page["metadata"]["continue"].as_str() {
+                Some(last) => next = format!("&continue={last}"),
+                None => return hosts == ["h0", "h1", "h2", "h3", "h4", "tim-pi"],
+            }
+        }
     });
     let first =
         api.repository.git.first_parents(api.repository.head("main").expect("a head"), None, 9);
@@ -278,9 +334,14 @@ fn changes() -> usize {
 
 /// Sends a request to one controller after the other until it is committed, as a careful client does: each
 /// time under the same id. The times that the successful tries took are kept.
-fn insist(caller: &Caller, addresses: &[String], id: &str, body: &str) -> std::time::Duration {
+fn insist(
+    caller: &Caller,
+    (addresses, first): (&[String], usize),
+    id: &str,
+    body: &str,
+) -> std::time::Duration {
     for turn in 0.. {
-        let address = &addresses[(id.len() + turn) % addresses.len()];
+        let address = &addresses[(first + turn) % addresses.len()];
         let url = format!("http://{address}/api/v1/changes?wait=committed");
         let start = std::time::Instant::now();
         let request = caller.client.post(url).header("Idempotency-Key", id).body(body.to_owned());
@@ -320,7 +381,8 @@ fn what_is_acknowledged_is_in_history_exactly_once() {
                     } else {
                         json!({"op": "patch", "kind": "Host", "name": name, "patch": labels})
                     };
-                    insist(&caller, addresses, &id, &json!({"changes": [op]}).to_string())
+                    let body = json!({"changes": [op]}).to_string();
+                    insist(&caller, (addresses, writer + round), &id, &body)
                 };
                 (0..each).map(change).collect::<Vec<_>>()
             }

@@ -23,11 +23,14 @@ impl Dice {
     }
 }
 
-/// Two repositories with the same history: one is served by somebody who stays, one by somebody who
-/// comes anew each time.
+/// Two repositories with the same history: one is served by two who stay, and take turns to be the first;
+/// the other by somebody who comes anew each time.
 struct Twins {
     repositories: [ConfigRepo; 2],
     staying: Reconciler,
+    following: Reconciler,
+    /// How often the second had to read everything.
+    read_anew: usize,
     workers: Arc<Workers>,
 }
 
@@ -57,18 +60,25 @@ impl Twins {
         };
         let repositories = [shop(), shop()];
         let workers = Arc::new(Workers::threads());
-        let staying = Reconciler::new(fleet_repository(&repositories[0]), Arc::clone(&workers));
-        Self { repositories, staying, workers }
+        let stays = || Reconciler::new(fleet_repository(&repositories[0]), Arc::clone(&workers));
+        let (staying, following) = (stays(), stays());
+        Self { repositories, staying, following, read_anew: 0, workers }
     }
 
     fn each(&mut self, change: impl Fn(&mut ConfigRepo)) {
         self.repositories.iter_mut().for_each(change);
     }
 
-    /// Both render; they must agree on everything.
+    /// All render; they must agree on everything.
     fn pass(&mut self, step: &str) {
         let mut stays = self.staying.pass().expect("a pass");
         complete(&mut self.staying, &mut stays);
+        let mut follows = self.following.pass().expect("a pass");
+        self.read_anew += usize::from(follows.touched.is_none());
+        complete(&mut self.following, &mut follows);
+        assert!(stays.commits.iter().all(|commit| commit.own), "{step}");
+        assert!(follows.commits.iter().all(|commit| !commit.own), "{step}");
+        assert_eq!((&stays.held, &stays.unplaced), (&follows.held, &follows.unplaced), "{step}");
         let fleet = fleet_repository(&self.repositories[1]);
         let mut comes = Reconciler::new(fleet, Arc::clone(&self.workers));
         let mut anew = comes.pass().expect("a pass");
@@ -81,9 +91,12 @@ impl Twins {
             pass.diagnostics.iter().map(ToString::to_string).collect()
         };
         assert_eq!(told(&stays), told(&anew), "{step}");
+        assert_eq!(told(&follows), told(&anew), "{step}");
         let read =
             publish::read_last(&one.git, one.head("titan/rendered")).expect("it is readable");
         assert_eq!(self.staying.rendered(), Some(&read), "{step}");
+        assert_eq!(self.following.rendered(), Some(&read), "{step}");
+        std::mem::swap(&mut self.staying, &mut self.following);
     }
 }
 
@@ -239,6 +252,7 @@ fn story(seed: u64, by_hand: bool) {
     let [one, late] = &mut twins.repositories;
     assert!(verify(one) > 10, "the story has commits");
     if !by_hand {
+        assert_eq!(twins.read_anew, 1, "what another titan did needs no reading");
         let tip = late.head("titan/rendered").expect("it was rendered");
         let gone = std::process::Command::new("git")
             .args(["update-ref", "-d", "refs/heads/titan/rendered"])

@@ -1,34 +1,27 @@
 //! `titan host token`.
 
 use anyhow::{Context as _, Result};
-use clap::Subcommand;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use super::context::Context;
-use super::exit::Exit;
-use super::{names, told};
 use crate::change::Edit;
 use crate::change::edit::{FieldEdit, FieldPath};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::{names, told};
 use crate::model::ObjectKind;
-use crate::model::hex;
-
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum Command {
-    /// Make a token for a host's agent, or take all of them back
-    Token(TokenArgs),
-}
+use crate::proof::secret;
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(
-    after_help = "The token is shown once. Git holds its digest only, in `spec.tokens` of the host; a host may have
+    after_help = "A token is for what cannot sign: `curl`, simple devices. titan's agent has a key instead (`titan host enroll`).
+The token is shown once. Git holds its digest only, in `spec.tokens` of the host; a host may have
 several, so that a new one can be brought out before the old one goes.
 
 Examples:
   titan host token tim-pi > /run/secrets/titan-token
   titan host token tim-pi --revoke"
 )]
-pub(crate) struct TokenArgs {
+pub(crate) struct Args {
     /// The host
     name: String,
     /// Take all tokens of the host back; makes none
@@ -39,8 +32,7 @@ pub(crate) struct TokenArgs {
     message: Option<String>,
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
-    let Command::Token(args) = command;
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit> {
     let config = context.config()?;
     let object = names::existing(&config.files, ObjectKind::Host, &args.name, None)?;
     let field = FieldPath::of(&["spec", "tokens"]);
@@ -52,8 +44,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
             if proposed.changed.is_empty() { "has no tokens" } else { "has no tokens any more" };
         return told(context, &config.repository, &proposed, &format!("{object} {word}"));
     }
-    let token = new_token()?;
-    let digest = digest(&token);
+    let token = secret::make().context("the system gives no random numbers")?;
+    let digest = secret::digest(&token);
     let edit = FieldEdit::Append(field, digest.into());
     let edit = Edit::Fields { object: object.clone(), edits: vec![edit] };
     let message = args.message.clone().unwrap_or(format!("add a token for {object}"));
@@ -67,31 +59,4 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit> {
         "this token of {object} is shown only now; its digest is committed ({branch} {short})"
     ));
     Ok(Exit::Fine)
-}
-
-/// 32 random bytes.
-fn new_token() -> Result<String> {
-    let mut random = [0_u8; 32];
-    getrandom::fill(&mut random).context("the system gives no random numbers")?;
-    Ok(format!("titan_{}", hex::encode(&random)))
-}
-
-/// How Git keeps a token: `sha256:<digest of its text>`.
-fn digest(token: &str) -> String {
-    format!("sha256:{}", hex::encode(&Sha256::digest(token.as_bytes())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_is_that_of_the_tokens_text() {
-        assert_eq!(
-            digest("abc"),
-            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-        assert_eq!(new_token().unwrap().len(), "titan_".len() + 64);
-        assert_ne!(new_token().unwrap(), new_token().unwrap());
-    }
 }
