@@ -156,13 +156,14 @@ fn routes(
     let routes = routes.or(webhooks::routes(Arc::clone(&context))).unify();
     let routes = routes.or(hosts::routes(Arc::clone(&context))).unify();
     let routes = routes.or(changes::routes(Arc::clone(&context))).unify();
-    let description = match context.needs.development {
+    // Shared, as routes are cloned for each connection and each request.
+    let description = Arc::new(match context.needs.development {
         true => openapi::without_security(),
         false => openapi::document(),
-    };
+    });
     let document = warp::path!("api" / "v1" / "openapi.json")
         .and(error::get(error::READ))
-        .map(move || error::json_reply(warp::http::StatusCode::OK, &description));
+        .map(move || error::json_reply(warp::http::StatusCode::OK, &*description));
     let routes = routes.or(document).unify();
     let routes = routes.or(plan::routes(Arc::clone(&context))).unify();
     let routes = routes.or(deployments::routes(Arc::clone(&context))).unify();
