@@ -16,7 +16,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 use warp::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use warp::hyper::body::Bytes;
 use warp::{Filter, Rejection};
 
 use super::Context;
@@ -159,7 +158,7 @@ async fn now(
     let tree = view.places.of(host).ok_or(NOT_RENDERED)?;
     let known = headers.get(header::IF_NONE_MATCH);
     if known.is_some_and(|value| is_named(value, tree)) {
-        let reply = Response::builder().status(StatusCode::NOT_MODIFIED).body(Bytes::new());
+        let reply = Response::builder().status(StatusCode::NOT_MODIFIED).body(Default::default());
         let reply = reply.expect("a status and no body make a response");
         return Ok(with_names(reply, tree, view.places.revision));
     }

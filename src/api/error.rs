@@ -4,8 +4,8 @@ use serde_json::json;
 use warp::http::{Method, Response, StatusCode, header};
 use warp::{Filter, Rejection};
 
-/// A whole answer.
-pub(super) type Reply = Response<warp::hyper::body::Bytes>;
+/// An answer: whole, or one that goes on.
+pub(super) type Reply = warp::reply::Response;
 
 /// Why a request is refused; each has one status code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

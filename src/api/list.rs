@@ -83,5 +83,5 @@ pub(super) fn tagged(mut reply: Reply, tag: &str) -> Reply {
 
 pub(super) fn not_modified(tag: &str) -> Reply {
     let builder = warp::http::Response::builder().status(StatusCode::NOT_MODIFIED);
-    tagged(builder.body(warp::hyper::body::Bytes::new()).expect("a status makes a response"), tag)
+    tagged(builder.body(Default::default()).expect("a status makes a response"), tag)
 }

@@ -7,6 +7,7 @@
 //!  POST /api/v1/changes                a wish → a commit, under an id that counts once
 //!  GET  /api/v1/changes/<id>           how far it has come
 //!  GET  /api/v1/<kinds>[/<name>]       objects, assignments, diagnostics
+//!  GET  /api/v1/events                 what changes, as server-sent events
 //!  GET  /api/v1/plan                   what a change does, before it is merged
 //!  GET  /api/v1/openapi.json           all of it, as OpenAPI 3.1
 //!  GET  /api/v1/me                     who I am, and what I may do where
@@ -24,6 +25,7 @@ mod caller;
 mod changes;
 mod deployments;
 mod error;
+mod events;
 mod forge;
 mod hosts;
 mod identity;
@@ -49,7 +51,7 @@ use warp::Filter;
 
 use crate::change::Judge;
 use crate::git::FleetRepository;
-use crate::model::RequestStatus;
+use crate::model::{RequestStatus, Revision};
 use crate::observe::{Snapshot, Submission, Vitals};
 use caller::Caller;
 
@@ -62,6 +64,8 @@ pub use webhooks::{SecretError, Secrets};
 pub struct Needs {
     /// The fleet as the controller saw it last.
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// The head of the status branch.
+    pub status: watch::Receiver<Option<Revision>>,
     /// Reports, to the controller's loop.
     pub submissions: mpsc::Sender<Submission>,
     /// Requests that were refused, to the controller's loop.
@@ -117,6 +121,7 @@ struct Context {
     deliveries: webhooks::Deliveries,
     signatures: hosts::Signatures,
     looks: hosts::Looks,
+    events: events::Events,
 }
 
 impl Context {
@@ -129,10 +134,22 @@ impl Context {
         );
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
         let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());
-        let identity = identity::Identity::default();
+        let (identity, events) = (identity::Identity::default(), events::Events::default());
         let past = Semaphore::new(1);
         let (signatures, looks) = (hosts::Signatures::default(), hosts::Looks::default());
-        Self { needs, rates, changes, past, known, waits, identity, deliveries, signatures, looks }
+        Self {
+            needs,
+            rates,
+            changes,
+            past,
+            known,
+            waits,
+            identity,
+            deliveries,
+            signatures,
+            looks,
+            events,
+        }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -145,6 +162,11 @@ pub async fn serve(listener: TcpListener, needs: Needs, shutdown: impl Future<Ou
     let limits = needs.snapshot.borrow().limits.clone();
     let (options, vitals) = (needs.options.clone(), Arc::clone(&needs.vitals));
     let context = Arc::new(Context::new(needs));
+    let open = Arc::clone(&context);
+    let shutdown = async move {
+        shutdown.await;
+        open.events.close();
+    };
     server::run(listener, routes(context), (&options, &limits, vitals), shutdown).await;
 }
 
@@ -167,6 +189,7 @@ fn routes(
         .map(move || error::json_reply(warp::http::StatusCode::OK, &*description));
     let routes = routes.or(document.boxed()).unify();
     let routes = routes.or(plan::routes(Arc::clone(&context)).boxed()).unify();
+    let routes = routes.or(events::routes(Arc::clone(&context)).boxed()).unify();
     let routes = routes.or(deployments::routes(Arc::clone(&context)).boxed()).unify();
     let routes = routes.or(me::routes(Arc::clone(&context)).boxed()).unify();
     let routes = routes.or(objects::routes(context).boxed()).unify();

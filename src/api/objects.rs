@@ -24,7 +24,7 @@ use crate::model::{API_VERSION, Fleet, ObjectKind, ObjectRef, Revision, form};
 use crate::parse;
 
 /// The plural names of kinds in paths.
-const KINDS: [(&str, ObjectKind); 6] = [
+pub(super) const KINDS: [(&str, ObjectKind); 6] = [
     ("hosts", ObjectKind::Host),
     ("workspaces", ObjectKind::Workspace),
     ("templates", ObjectKind::Template),

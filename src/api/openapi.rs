@@ -94,6 +94,7 @@ fn paths() -> Value {
         paths.insert(format!("/api/v1/{kind}{path}"), json!({"get": one(kind, parts)}));
     }
     paths.extend(super::deployments::paths());
+    paths.extend(super::events::paths());
     paths.extend(super::hosts::paths());
     paths.extend(super::me::paths());
     paths.extend(super::operations::paths());
@@ -136,11 +137,7 @@ fn get_change() -> Value {
 
 fn list(kind: &str) -> Value {
     let mut parameters = vec![
-        query(
-            "selector",
-            "Labels, as `kubectl` writes them: `region=eu,ring!=canary`",
-            &selector(),
-        ),
+        selector_parameter(),
         query("workspace", "Only what is of this workspace", NAME),
         query("continue", "`metadata.continue` of the page before", CONTINUE),
         query("revision", "A past revision: 40 hexadecimal digits", REVISION),
@@ -193,6 +190,10 @@ const CONTINUE: &str = "^[!-~]{0,300}$";
 const REVISION: &str = "^[0-9a-f]{40}$";
 const BRANCH: &str = "^[A-Za-z0-9][A-Za-z0-9/_-]{0,100}$";
 
+pub(super) fn selector_parameter() -> Value {
+    query("selector", "Labels, as `kubectl` writes them: `region=eu,ring!=canary`", &selector())
+}
+
 /// The pattern of label selectors.
 fn selector() -> String {
     let part = "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?";
@@ -203,12 +204,12 @@ fn selector() -> String {
 }
 
 /// The pattern of a deployment's full name.
-fn deployment() -> String {
+pub(super) fn deployment() -> String {
     let name = NAME.trim_start_matches('^').trim_end_matches('$');
     format!("^{name}/{name}/{name}$")
 }
 
-const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+pub(super) const NAME: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
 fn parameter(name: &str, pattern: &str) -> Value {
     let parameter = json!({
@@ -230,7 +231,7 @@ const EXAMPLES: [(&str, &str); 5] = [
     ("deployment", "prod"),
 ];
 
-fn query(name: &str, description: &str, pattern: &str) -> Value {
+pub(super) fn query(name: &str, description: &str, pattern: &str) -> Value {
     let schema = json!({"type": "string", "pattern": pattern});
     json!({"name": name, "in": "query", "description": description, "schema": schema})
 }

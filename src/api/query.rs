@@ -92,7 +92,7 @@ fn read<T: FromStr>(key: &str, value: &str) -> Result<T, Refused> {
     value.parse().map_err(|_| bad(key, "has a form that is not allowed"))
 }
 
-fn bad(key: &str, why: &str) -> Refused {
+pub(super) fn bad(key: &str, why: &str) -> Refused {
     let key: String = key.escape_default().take(40).collect();
     Refused::BadRequest(format!("parameter `{key}` {why}"))
 }

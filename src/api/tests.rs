@@ -91,6 +91,7 @@ impl Api {
         let needs = Needs {
             snapshot: receiver,
             refused: mpsc::channel(1).0,
+            status: watch::channel(None).1,
             submissions,
             wake,
             repository: repository(folder.path()),

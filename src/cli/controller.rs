@@ -153,7 +153,8 @@ async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
     let (submit, submissions) = mpsc::channel(QUEUE);
     let (refuse, refused) = mpsc::channel(QUEUE);
     let (wake, wakes) = mpsc::channel(1);
-    let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (statuses, status) = watch::channel(None);
     let (stop, stopped) = watch::channel(false);
     let (repository, vitals) = (config.repository.clone(), Arc::clone(&config.vitals));
     let workers = Arc::clone(&config.workers);
@@ -161,6 +162,7 @@ async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
     let door = door.map(|Door { address, options, development }| {
         let needs = api::Needs {
             snapshot,
+            status,
             submissions: submit,
             refused: refuse,
             wake,
@@ -179,7 +181,8 @@ async fn serve(config: controller::Config, door: Option<Door>) -> Result<Exit> {
     };
     tracing::info!(branch = %config.repository.branch, "the controller starts");
     let inbox = controller::Inbox { submissions, refused, wakes };
-    controller::run(config, inbox, publish, shutdown).await;
+    let outbox = controller::Outbox { snapshots, status: statuses };
+    controller::run(config, inbox, outbox, shutdown).await;
     if let Some(door) = door {
         door.await.context("the listener failed")?;
     }

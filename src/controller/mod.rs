@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::git::{self, FleetRepository};
-use crate::model::RequestStatus;
+use crate::model::{RequestStatus, Revision};
 use crate::observe::{Snapshot, Submission, Vitals};
 use state::{Ended, State};
 use workers::Workers;
@@ -82,11 +82,19 @@ pub struct Inbox {
     pub wakes: mpsc::Receiver<()>,
 }
 
+/// What the loop shows to others.
+#[derive(Debug)]
+pub struct Outbox {
+    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    /// The head of the status branch. Apart from the rest, as it moves far more often.
+    pub status: watch::Sender<Option<Revision>>,
+}
+
 /// Runs until `shutdown`; then what is known is written once more. Faults are logged and tried again.
 pub async fn run(
     config: Config,
     mut inbox: Inbox,
-    snapshots: watch::Sender<Arc<Snapshot>>,
+    outbox: Outbox,
     shutdown: impl Future<Output = ()>,
 ) {
     let (moved, mut signs) = mpsc::channel(1);
@@ -97,7 +105,7 @@ pub async fn run(
     tokio::pin!(shutdown);
     let mut state = tokio::select! {
         () = &mut shutdown => return,
-        state = State::load(config, snapshots) => state,
+        state = State::load(config, outbox) => state,
     };
     loop {
         let (look, due) = (state.next_look(), state.next_due());

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use tokio::time::Instant;
 
 use super::reconcile::{Pass, Reconciler};
 use super::timings::millis;
-use super::{Config, goal, tell};
+use super::{Config, Outbox, goal, tell};
 use crate::git::{FleetRepository, GitError};
 use crate::model::{FleetSpec, RequestStatus, Revision, Timestamp};
 use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, Vitals, is_issued};
@@ -45,7 +44,7 @@ type Heads = (Option<Revision>, Option<Revision>);
 pub(super) struct State {
     config: Config,
     ledger: Ledger,
-    snapshots: watch::Sender<Arc<Snapshot>>,
+    outbox: Outbox,
     settings: FleetSpec,
     /// Where the branches were after the last pass.
     seen: Option<Heads>,
@@ -88,7 +87,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 impl State {
     /// Makes the first pass, however often it takes: a fleet may get its first commit later.
-    pub(super) async fn load(config: Config, snapshots: watch::Sender<Arc<Snapshot>>) -> Self {
+    pub(super) async fn load(config: Config, outbox: Outbox) -> Self {
         let mut faults = 0;
         let started = Instant::now();
         let mut reconciler =
@@ -118,7 +117,7 @@ impl State {
             settings: pass.settings.clone(),
             config,
             ledger,
-            snapshots,
+            outbox,
             seen: None,
             done: None,
             reconciler: None,
@@ -195,6 +194,7 @@ impl State {
             Outcome::Idle => {
                 self.faults = 0;
                 tell::idle(&self.config.vitals);
+                self.show_status();
             }
             Outcome::Passed(Ok(pass)) => {
                 self.faults = 0;
@@ -291,13 +291,22 @@ impl State {
             rendered: self.seen.and_then(|(_, rendered)| rendered),
             diagnostics: Arc::new(pass.diagnostics.clone()),
             held: Arc::new(pass.held.clone()),
-            ..Snapshot::of(&fleet, &self.snapshots.borrow())
+            ..Snapshot::of(&fleet, &self.outbox.snapshots.borrow())
         };
         let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
         if let Some(rendered) = rendered {
             snapshot.keep_folders(&rendered.folders);
         }
-        self.snapshots.send_replace(Arc::new(snapshot));
+        // First, lest somebody takes the first snapshot for one without statuses.
+        self.show_status();
+        self.outbox.snapshots.send_replace(Arc::new(snapshot));
+    }
+
+    /// Shows the API where the status branch is, whoever moved it. It is read here, so that it never goes back.
+    fn show_status(&self) {
+        let git = &self.config.repository.repository;
+        let Ok(head) = aside(|| git.branch(&self.settings.branches.status)) else { return };
+        self.outbox.status.send_if_modified(|shown| std::mem::replace(shown, head) != head);
     }
 
     /// Tells the ledger.

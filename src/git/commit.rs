@@ -161,12 +161,28 @@ impl Repository {
     /// [`GitError::Object`] when a commit on the way is missing; a missing `ancestor` is just not
     /// reachable.
     pub fn is_ancestor(&self, ancestor: Revision, tip: Revision) -> Result<bool, GitError> {
+        self.is_near_ancestor(ancestor, tip, usize::MAX)
+    }
+
+    /// The same among the nearest commits alone: after `most` of them it is taken for none.
+    ///
+    /// # Errors
+    /// As [`Repository::is_ancestor`].
+    pub fn is_near_ancestor(
+        &self,
+        ancestor: Revision,
+        tip: Revision,
+        most: usize,
+    ) -> Result<bool, GitError> {
         let store = self.store();
         let mut seen = HashSet::from([tip]);
         let mut queue = VecDeque::from([tip]);
         while let Some(at) = queue.pop_front() {
             if at == ancestor {
                 return Ok(true);
+            }
+            if seen.len() > most {
+                return Ok(false);
             }
             let id = commit_object(at);
             let data = store.data(id, Kind::Commit)?;

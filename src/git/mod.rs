@@ -61,7 +61,7 @@ pub use error::GitError;
 pub use fleet::{FleetRepository, Location, RefUpdate};
 pub use name::{files_id, folder_id};
 pub use pack::{Chunk, Objects, Sibling};
-pub use read::{Entry, EntryKind, Repository};
+pub use read::{Entry, EntryKind, Repository, Sides};
 pub use reader::Reader;
 pub use refs::valid_branch_name;
 pub use source::{Sources, directory_files};

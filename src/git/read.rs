@@ -1,6 +1,6 @@
 //! Opening a repository, and reading its refs and objects; never a worktree.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -295,12 +295,30 @@ impl Repository {
         before: Option<TreeId>,
         after: Option<TreeId>,
     ) -> Result<Vec<RepoPath>, GitError> {
-        let mut paths = BTreeSet::new();
+        let files = self.differing_files(before, after, usize::MAX)?;
+        Ok(files.into_iter().flatten().map(|(path, _)| path).collect())
+    }
+
+    /// The same with the ids of both sides; `None` where there are more than `most`, which is not looked into
+    /// any further.
+    ///
+    /// # Errors
+    /// [`GitError::Object`].
+    pub fn differing_files(
+        &self,
+        before: Option<TreeId>,
+        after: Option<TreeId>,
+        most: usize,
+    ) -> Result<Option<BTreeMap<RepoPath, Sides>>, GitError> {
+        let mut files = BTreeMap::new();
         let sides = [before.map(object), after.map(object)];
-        differences(&self.store(), sides, None, &mut paths)?;
-        Ok(paths.into_iter().collect())
+        differences(&self.store(), sides, None, (&mut files, most))?;
+        Ok((files.len() <= most).then_some(files))
     }
 }
+
+/// What a file was and is; `None`: it is not there.
+pub type Sides = [Option<TreeId>; 2];
 
 /// Why gix would not open a repository.
 fn unreadable(path: &Path, error: gix::Error) -> GitError {
@@ -395,22 +413,26 @@ fn walk_into(
     Ok(())
 }
 
-/// Compares two trees, entering only what differs.
+/// Compares two trees, entering only what differs, until more than `most` are found.
 fn differences(
     store: &Store,
     sides: [Option<ObjectId>; 2],
     parent: Option<&RepoPath>,
-    paths: &mut BTreeSet<RepoPath>,
+    (files, most): (&mut BTreeMap<RepoPath, Sides>, usize),
 ) -> Result<(), GitError> {
     let trees = compare::load(store, sides)?;
     for (name, pair) in compare::differing(&trees)?.entries {
         let Some(path) = child(parent, name) else { continue };
         let below = pair.map(|side| side.and_then(Side::tree));
         if below.iter().any(Option::is_some) {
-            differences(store, below, Some(&path), paths)?;
+            differences(store, below, Some(&path), (files, most))?;
         }
-        if pair.iter().flatten().any(|side| side.mode != Mode::Tree) {
-            paths.insert(path);
+        let own = pair.map(|side| side.filter(|side| side.mode != Mode::Tree));
+        if own.iter().any(Option::is_some) {
+            files.insert(path, own.map(|side| side.map(|side| tree_id(side.id))));
+        }
+        if files.len() > most {
+            break;
         }
     }
     Ok(())

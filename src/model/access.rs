@@ -11,7 +11,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Fleet, Issuer, IssuerKind, Name, ObjectRef, Role, Who, Workspace, WorkspaceSpec};
+use super::{
+    Fleet, Issuer, IssuerKind, Labels, Name, ObjectRef, Role, Who, Workspace, WorkspaceSpec,
+};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +174,14 @@ pub fn role_in(fleet: &Fleet, subject: &Subject, workspace: &Name) -> Option<Rol
 pub fn is_admin(fleet: &Fleet, subject: &Subject) -> bool {
     let admins = &fleet.settings.admins;
     *subject == Subject::Local || admins.iter().any(|admin| means(fleet, admin.who(), subject))
+}
+
+/// Whether `subject` could read a host that is gone, if it was there, with these labels.
+#[must_use]
+pub fn could_read_host(fleet: &Fleet, subject: &Subject, labels: &Labels) -> bool {
+    let role = |own: &Workspace| role_in(fleet, subject, &own.name);
+    is_admin(fleet, subject)
+        || fleet.workspaces.values().any(|own| own.takes(labels) && role(own).is_some())
 }
 
 /// Whether `subject` is what is needed.

@@ -85,7 +85,13 @@ impl Workspace {
     /// Whether the workspace may use a host with these labels.
     #[must_use]
     pub fn allows(&self, host: &Host) -> bool {
-        self.spec.hosts.as_ref().is_none_or(|selector| selector.matches(&host.labels))
+        self.takes(&host.labels)
+    }
+
+    /// The same by the labels alone, of a host that there may not be.
+    #[must_use]
+    pub fn takes(&self, labels: &Labels) -> bool {
+        self.spec.hosts.as_ref().is_none_or(|selector| selector.matches(labels))
     }
 }
 

@@ -9,8 +9,10 @@
 //!
 //! [`fold`] says how one status moves; [`Ledger`] keeps all of them for a controller; [`files`] says
 //! where they lie in Git; [`view`] and [`mod@trace`] read them from there and need no controller.
+//! [`events`] tells what differs between two positions of the branches.
 //! [`Vitals`] is how titan itself is doing.
 
+pub mod events;
 pub mod files;
 pub mod fold;
 mod history;

@@ -29,8 +29,8 @@ pub(crate) mod yaml;
 use std::sync::Arc;
 
 use crate::model::{
-    Content, Diagnostic, Fleet, FleetSpec, Hold, Limits, ObjectRef, Revision, SourceChanges,
-    SourceFile, Span,
+    Content, Diagnostic, Fleet, FleetSpec, Hold, Labels, Limits, ObjectRef, Revision,
+    SourceChanges, SourceFile, Span,
 };
 
 pub use layout::{Place, classify, path_of};
@@ -65,6 +65,17 @@ pub fn settings(files: &[SourceFile]) -> FleetSpec {
         Some(Ok(Item::Fleet(settings))) => FleetSpec::clone(&settings),
         _ => FleetSpec::default(),
     }
+}
+
+/// The labels of the object in a file, as far as they can be read: for those who need no more of it.
+#[must_use]
+pub fn labels(file: &[u8]) -> Labels {
+    let limits = Limits::default();
+    let text = yaml::decode(file).ok().filter(|text| text.len() <= limits.yaml_size.bytes());
+    let root = text.and_then(|text| yaml::read(text, yaml::Bounds::new(&limits)).ok().flatten());
+    let object = root.map(yaml::Node::into_value).unwrap_or_default();
+    let labels = object.pointer("/metadata/labels").cloned();
+    labels.and_then(|labels| serde_json::from_value(labels).ok()).unwrap_or_default()
 }
 
 /// What the settings allow: for those who read the files.

@@ -77,6 +77,7 @@ impl World {
         let needs = Needs {
             snapshot: receiver,
             refused: mpsc::channel(1).0,
+            status: watch::channel(None).1,
             submissions: mpsc::channel(1).0,
             wake: mpsc::channel(1).0,
             repository: fleet.clone(),

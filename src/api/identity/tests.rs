@@ -1,6 +1,7 @@
 //! Tokens against a provider on loopback, through the routes.
 
 mod provider;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::*;
 use crate::api::{Needs, serve};
 use crate::git::{FleetRepository, Location, Repository};
 use crate::model::fixture::FleetBuilder;
-use crate::model::{Limits, Timestamp};
+use crate::model::{Limits, Revision, Timestamp};
 use crate::observe::Snapshot;
 use provider::{Key, Provider, base64};
 
@@ -25,8 +26,10 @@ struct World {
     key: Key,
     url: String,
     client: reqwest::Client,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    repository: FleetRepository,
     /// Kept for its receivers; and the repository's folder.
-    _kept: (watch::Sender<Arc<Snapshot>>, tempfile::TempDir),
+    _kept: (watch::Sender<Option<Revision>>, tempfile::TempDir),
 }
 
 impl World {
@@ -48,7 +51,8 @@ impl World {
         let mut fleet = FleetBuilder::new().workspace("iot", members).fleet;
         fleet.settings.identity = vec![serde_json::from_value(issuer).unwrap()];
         let snapshot = Snapshot { ready: true, fleet: Arc::new(fleet), ..Snapshot::default() };
-        let (sender, receiver) = watch::channel(Arc::new(snapshot));
+        let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
+        let (kept, status) = watch::channel(None);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fleet.git");
         std::fs::create_dir(&path).unwrap();
@@ -56,12 +60,14 @@ impl World {
         let location = Location::Local(path);
         let repository =
             FleetRepository::open(&location, Some("main"), folder.path(), &Limits::default());
+        let repository = repository.unwrap();
         let needs = Needs {
             snapshot: receiver,
             refused: mpsc::channel(1).0,
+            status,
             submissions: mpsc::channel(1).0,
             wake: mpsc::channel(1).0,
-            repository: repository.unwrap(),
+            repository: repository.clone(),
             judge: crate::change::Judge::here(),
             vitals: Arc::default(),
             options: crate::api::Options::default(),
@@ -71,7 +77,7 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, needs, std::future::pending()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { provider, key, url, client, _kept: (sender, folder) }
+        Self { provider, key, url, client, snapshots, repository, _kept: (kept, folder) }
     }
 
     /// Claims that are fine.

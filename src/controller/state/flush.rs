@@ -94,6 +94,7 @@ impl State {
             Ok(revision) => {
                 self.flush_faults = 0;
                 self.wrote |= revision.is_some();
+                self.show_status();
             }
             Err(error) => {
                 self.flush_faults = self.flush_faults.saturating_add(1);

@@ -70,6 +70,7 @@ pub struct Metrics {
     requests: Family<Answer, Counter>,
     request_time: Histograms<2>,
     connections: Gauge,
+    streams: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -78,7 +79,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// An open connection; it ends when this is dropped.
+/// An open connection, or a stream of events; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Connected(Gauge);
 
@@ -162,6 +163,13 @@ impl Metrics {
         Connected(self.connections.clone())
     }
 
+    /// A stream of events was opened.
+    #[must_use]
+    pub fn stream(&self) -> Connected {
+        self.streams.inc();
+        Connected(self.streams.clone())
+    }
+
     /// All of it in the form of OpenMetrics; so many reports wait in the queue `now`.
     #[must_use]
     pub fn text(&self, queued: usize, now: Timestamp) -> String {
@@ -201,6 +209,7 @@ impl Default for Metrics {
             requests: Family::default(),
             request_time: Family::new_with_constructor(work),
             connections: Gauge::default(),
+            streams: Gauge::default(),
         };
         metrics.register_work(&mut registry);
         metrics.register_fleet(&mut registry);
@@ -264,6 +273,7 @@ impl Metrics {
             self.request_time.clone(),
         );
         registry.register("http_connections", "Open connections", self.connections.clone());
+        registry.register("event_streams", "Open streams of events", self.streams.clone());
     }
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod changes;
 mod convergence;
+mod events;
 mod guards;
 mod history;
 mod http;
