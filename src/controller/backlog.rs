@@ -24,6 +24,30 @@ pub(super) enum Backlog {
     Rewritten { last: Revision },
 }
 
+/// The commits after `seen`, the last that was looked at by who goes on from there, whether it led to a
+/// rendered commit or not; else as [`backlog`]. `None`: that is not on the way to the head, or too far back,
+/// and what followed from it may not count.
+///
+/// # Errors
+/// When history cannot be read.
+pub(super) fn further(
+    git: &Repository,
+    seen: Revision,
+    head: Revision,
+    most: u32,
+) -> Result<Option<Backlog>, GitError> {
+    let mut chain = git.first_parents(head, Some(seen), most as usize + 1)?;
+    let joins = match chain.last() {
+        Some(first) => git.commit(*first)?.parents.first() == Some(&seen),
+        None => true,
+    };
+    if !joins || chain.len() > most as usize {
+        return Ok(None);
+    }
+    chain.reverse();
+    differing(git, chain, Some(seen), head).map(|pending| Some(Backlog::Commits(pending)))
+}
+
 /// Finds the source commits to render. Those whose objects are those of the commit before are left
 /// out, unless they allow removals. Too long a backlog is rendered as its head alone.
 ///
@@ -67,6 +91,20 @@ pub(super) fn backlog(
     }
     chain.reverse();
     let before = last.filter(|_| rendered.resume.is_none());
+    Ok(Backlog::Commits(differing(git, chain, before, head)?))
+}
+
+/// Those of the commits whose objects are not those of the one `before`, those that allow removals, and
+/// the head.
+fn differing(
+    git: &Repository,
+    mut chain: Vec<Revision>,
+    before: Option<Revision>,
+    head: Revision,
+) -> Result<Vec<Revision>, GitError> {
+    if chain.is_empty() {
+        chain.push(head);
+    }
     let mut inputs = before.map_or_else(|| Ok(Vec::new()), |last| inputs_of(git, last))?;
     let mut pending = Vec::new();
     for revision in chain {
@@ -79,7 +117,7 @@ pub(super) fn backlog(
         }
         inputs = next;
     }
-    Ok(Backlog::Commits(pending))
+    Ok(pending)
 }
 
 /// The ids of all that a fleet is read from: equal ids, equal fleet.

@@ -25,6 +25,8 @@ use crate::publish::{self, Published, Rendered, RenderedPlan};
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) rendered: Rendered,
+    /// The source commit that was rendered last by this process, whether that made any difference or not.
+    pub(super) seen: Option<Revision>,
     sources: Sources,
     core: Core,
     /// Assignments that cannot be rendered, and why.
@@ -100,6 +102,7 @@ impl Known {
         }
         Ok(Self {
             rendered,
+            seen: None,
             sources,
             core,
             errors: BTreeMap::new(),

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::backlog::{Backlog, backlog, whole_head};
+use super::backlog::{Backlog, backlog, further, whole_head};
 use super::known::{Check, Known};
 use super::timings::{Stage, Timings};
 use super::workers::Workers;
@@ -146,10 +146,14 @@ impl Reconciler {
                 Some(way) if way.may_reach(git, before)? => at.insert(way),
                 _ => at.insert(Way::from(git, before)?),
             };
-            match backlog(git, &way.known.rendered, head, settings.limits.backlog)? {
-                Backlog::Commits(revisions) => way.go(&objects, revisions, &self.workers)?,
-                Backlog::Rewritten { last } => {
+            match way.known.backlog(git, head, settings.limits.backlog)? {
+                Some(Backlog::Commits(revisions)) => way.go(&objects, revisions, &self.workers)?,
+                Some(Backlog::Rewritten { last }) => {
                     return rewritten(git, &way.known, (head, settings), last);
+                }
+                None => {
+                    *at = None;
+                    continue;
                 }
             }
             if way.position(before).is_some() {
@@ -287,6 +291,7 @@ impl Way {
                 });
             }
             self.source = Some(done.source);
+            self.known.seen = Some(revision);
         }
         Ok(())
     }
@@ -329,6 +334,19 @@ fn rewritten(
 }
 
 impl Known {
+    /// What is still to be rendered. Commits that led to nothing are not looked at again.
+    fn backlog(
+        &self,
+        git: &Repository,
+        head: Revision,
+        most: u32,
+    ) -> Result<Option<Backlog>, GitError> {
+        match self.seen {
+            Some(seen) if self.rendered.resume.is_none() => further(git, seen, head, most),
+            _ => backlog(git, &self.rendered, head, most).map(Some),
+        }
+    }
+
     /// What there is to say about it, with nothing done.
     fn pass(&self, source: CommitInfo, settings: FleetSpec) -> Pass {
         Pass {

@@ -193,6 +193,10 @@ impl Repository {
         let local = self.local();
         let found = local.try_find_reference(&name).map_err(gix_error("read a branch"))?;
         let Some(mut reference) = found else { return Ok(None) };
+        if let Some(id) = reference.try_id() {
+            // A branch is no tag: nothing has to be looked up.
+            return Ok(Some(revision(id.detach())));
+        }
         let id = reference.peel_to_id().map_err(gix_error("read a branch"))?;
         Ok(Some(revision(id.detach())))
     }
