@@ -41,6 +41,9 @@ pub(super) async fn read(
     if list::is_known(headers, &tag) {
         return Ok(list::not_modified(&tag));
     }
+    if query.revision.is_some() && !asked.caller.is_member(&asked.snapshot.fleet) {
+        return Err(Refused::NotFound);
+    }
     let _turn = match query.revision {
         Some(_) => Some(context.past.acquire().await.expect("the semaphore is never closed")),
         None => None,
@@ -81,7 +84,14 @@ impl Asked {
         let root = self.repository.commit(head)?.tree;
         let after = self.query.after.as_deref().unwrap_or_default();
         let (begin, done) = after.split_once('/').unwrap_or((after, ""));
-        let folders = self.snapshot.folders.iter().filter(|(host, _)| host.as_str() >= begin);
+        let all = &self.snapshot.folders;
+        let one = self.query.host.as_ref().map(|host| all.get_key_value(host));
+        let (one, all) = match one {
+            Some(one) => (one, None),
+            None => (None, Some(all.iter())),
+        };
+        let folders = one.into_iter().chain(all.into_iter().flatten());
+        let folders = folders.filter(|(host, _)| host.as_str() >= begin);
         for (looked, (host, folder)) in folders.enumerate() {
             if looked == HOSTS {
                 page.next = Some(format!("{host}/"));

@@ -8,7 +8,7 @@ use super::identity;
 use crate::change::access::decide;
 use crate::change::wish::Wanted;
 use crate::git::Signature;
-use crate::model::access::{authorize, is_admin};
+use crate::model::access::{Need, authorize, first_issuer, holds, is_admin};
 use crate::model::{Decision, Fleet, ObjectRef, Subject, Verb};
 
 /// Somebody whom the API knows.
@@ -21,7 +21,12 @@ impl Context {
     /// # Errors
     /// [`Refused::NoToken`] and the like.
     pub(super) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
-        let subject = identity::authenticate(self, headers).await?;
+        let mut subject = identity::authenticate(self, headers).await?;
+        if let Subject::Person(person) = &mut subject {
+            let fleet = &self.snapshot().fleet;
+            // Of the first issuer: its people need no second name.
+            person.issuer = person.issuer.take().filter(|own| first_issuer(fleet) != Some(own));
+        }
         Ok(Caller { subject })
     }
 }
@@ -39,6 +44,11 @@ impl Caller {
 
     pub(super) fn may_read(&self, fleet: &Fleet, object: &ObjectRef) -> bool {
         authorize(fleet, &self.subject, Verb::Read, object).is_allowed()
+    }
+
+    /// Whether they have a role anywhere.
+    pub(super) fn is_member(&self, fleet: &Fleet) -> bool {
+        holds(fleet, &self.subject, Need::Member)
     }
 
     pub(super) fn may_read_all(&self, fleet: &Fleet) -> bool {
@@ -81,8 +91,8 @@ mod tests {
         let person =
             |user: &str| Subject::Person(Person { user: user.into(), ..Person::default() });
         assert_eq!(of(person("ada@example.com")), "ada@example.com <ada@example.com>");
-        assert_eq!(of(person("a|b c")), "a|b c <a-b-c@titan.invalid>");
-        assert_eq!(of(person("x> <root@evil")), "x root@evil <x-root-evil@titan.invalid>");
+        assert_eq!(of(person("a|b c")), "\"a|b c\" <-a-b-c-@titan.invalid>");
+        assert_eq!(of(person("x> <root@evil")), "\"x root@evil\" <-x-root-evil-@titan.invalid>");
         assert_eq!(
             of(Subject::Ci(["release".into()].into())),
             "ci release <ci-release@titan.invalid>"

@@ -44,8 +44,8 @@ pub(super) enum Refused {
     LengthRequired,
     #[error("the body is larger than {limit} bytes")]
     TooLarge { limit: u64 },
-    #[error("more than {limit} reports a minute")]
-    TooOften { limit: u32, retry_after: u64 },
+    #[error("more than {limit} {what}")]
+    TooOften { what: &'static str, limit: u32, retry_after: u64 },
     #[error("titan is busy; try again later")]
     Busy,
     /// What is asked for comes before long.

@@ -76,6 +76,7 @@ async fn accept<B: Buf>(
     }
     authenticate(context, &snapshot, host, headers)?;
     context.rates.take(host, &snapshot, Instant::now()).map_err(|wait| Refused::TooOften {
+        what: "reports a minute",
         limit: limits.reports_per_minute,
         retry_after: wait.as_secs() + 1,
     })?;

@@ -34,6 +34,7 @@ mod me;
 mod objects;
 pub mod openapi;
 mod operations;
+mod patience;
 mod plan;
 mod query;
 mod rate;
@@ -107,6 +108,9 @@ impl Default for Options {
     }
 }
 
+/// Looks for changes in history at one time.
+const FINDS: usize = 8;
+
 /// What the routes need; one for all requests.
 #[derive(Debug)]
 struct Context {
@@ -115,6 +119,9 @@ struct Context {
     changes: changes::Queue,
     /// Who reads the past as a whole.
     past: Semaphore,
+    /// Who looks for a change in history.
+    finds: Semaphore,
+    rotations: rate::Rates,
     known: deployments::Known,
     waits: deployments::Waits,
     identity: identity::Identity,
@@ -135,13 +142,16 @@ impl Context {
         let (known, waits) = (deployments::Known::default(), deployments::Waits::default());
         let (rates, deliveries) = (rate::Rates::default(), webhooks::Deliveries::default());
         let (identity, events) = (identity::Identity::default(), events::Events::default());
-        let past = Semaphore::new(1);
+        let (past, finds) = (Semaphore::new(1), Semaphore::new(FINDS));
+        let rotations = rate::Rates::default();
         let (signatures, looks) = (hosts::Signatures::default(), hosts::Looks::default());
         Self {
             needs,
             rates,
             changes,
             past,
+            finds,
+            rotations,
             known,
             waits,
             identity,

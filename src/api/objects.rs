@@ -19,8 +19,9 @@ use warp::{Filter, Rejection};
 
 use super::error::{Refused, Reply, json_reply};
 use super::query::Query;
-use super::{Context, assignments, error, list};
+use super::{Caller, Context, assignments, error, list};
 use crate::model::{API_VERSION, Fleet, ObjectKind, ObjectRef, Revision, form};
+use crate::observe::Snapshot;
 use crate::parse;
 
 /// The plural names of kinds in paths.
@@ -94,7 +95,10 @@ async fn read(
     if matches!(wanted, Wanted::Assignments) {
         return assignments::read(context, &query, headers, &caller).await;
     }
-    let fleet = fleet(context, query.revision).await?;
+    if matches!(wanted, Wanted::Diagnostics) {
+        return diagnostics(&query, &snapshot, &caller);
+    }
+    let fleet = fleet(context, query.revision, &caller).await?;
     let revision = fleet.revision;
     let tag = format!("\"{}\"", revision.unwrap_or(Revision::NONE));
     if matches!(wanted, Wanted::Kind(_) | Wanted::One(_)) && list::is_known(headers, &tag) {
@@ -115,29 +119,45 @@ async fn read(
             let found = found.filter(|_| caller.may_read(&snapshot.fleet, &object));
             Ok(list::tagged(json_reply(StatusCode::OK, &found.ok_or(Refused::NotFound)?), &tag))
         }
-        Wanted::Diagnostics => {
-            if !caller.may_read_all(&fleet) {
-                return Err(Refused::NotFound);
-            }
-            let body = json!({
-                "apiVersion": API_VERSION,
-                "kind": "Diagnostics",
-                "revision": revision,
-                "items": *snapshot.diagnostics,
-                "held": *snapshot.held,
-            });
-            Ok(json_reply(StatusCode::OK, &body))
-        }
-        Wanted::Assignments => unreachable!("answered above"),
+        Wanted::Diagnostics | Wanted::Assignments => unreachable!("answered above"),
     }
 }
 
-/// The fleet at a revision of the config branch; `None`: as the controller has it.
-async fn fleet(context: &Arc<Context>, revision: Option<Revision>) -> Result<Arc<Fleet>, Refused> {
+/// What is wrong now, for who may know of everything.
+fn diagnostics(query: &Query, snapshot: &Snapshot, caller: &Caller) -> Result<Reply, Refused> {
+    if query.revision.is_some() {
+        let message =
+            "`revision` does not go with diagnostics: `titan validate` tells those of a commit";
+        return Err(Refused::BadRequest(message.into()));
+    }
+    if !caller.may_read_all(&snapshot.fleet) {
+        return Err(Refused::NotFound);
+    }
+    let body = json!({
+        "apiVersion": API_VERSION,
+        "kind": "Diagnostics",
+        "revision": snapshot.fleet.revision,
+        "items": *snapshot.diagnostics,
+        "held": *snapshot.held,
+    });
+    Ok(json_reply(StatusCode::OK, &body))
+}
+
+/// The fleet at a revision of the config branch; `None`: as the controller has it. The past is read as a
+/// whole, once at a time, for those who may read anything at all.
+async fn fleet(
+    context: &Arc<Context>,
+    revision: Option<Revision>,
+    caller: &Caller,
+) -> Result<Arc<Fleet>, Refused> {
     let current = Arc::clone(&context.snapshot().fleet);
     let Some(revision) = revision.filter(|revision| current.revision != Some(*revision)) else {
         return Ok(current);
     };
+    if !caller.is_member(&current) {
+        return Err(Refused::NotFound);
+    }
+    let _turn = context.past.acquire().await.expect("the semaphore is never closed");
     let repository = context.needs.repository.clone();
     let read = spawn_blocking(move || {
         let git = &repository.repository;

@@ -1,4 +1,4 @@
-//! How often a host may report: a token bucket for each.
+//! How often a host may report, or take another key: a token bucket for each.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +15,15 @@ pub(super) struct Rates {
     buckets: Mutex<BTreeMap<Name, Bucket>>,
 }
 
-/// Holds as many reports as may come at once; fills up evenly within a minute.
+/// Holds as many as may come at once; fills up evenly within a minute, or an hour.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     left: f64,
     at: Instant,
 }
+
+/// Keys that a host may register in an hour.
+pub(super) const KEYS_PER_HOUR: u32 = 6;
 
 impl Rates {
     /// Takes one report of `host` out of its bucket.
@@ -34,16 +37,39 @@ impl Rates {
         now: Instant,
     ) -> Result<(), Duration> {
         let limit = f64::from(snapshot.limits.reports_per_minute.max(1));
+        self.take_of(host, snapshot, now, (limit, 60.0))
+    }
+
+    /// Takes one new key of `host`: each is a commit for good.
+    ///
+    /// # Errors
+    /// The time until there is one again.
+    pub(super) fn take_key(
+        &self,
+        host: &Name,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.take_of(host, snapshot, now, (f64::from(KEYS_PER_HOUR), 3600.0))
+    }
+
+    fn take_of(
+        &self,
+        host: &Name,
+        snapshot: &Snapshot,
+        now: Instant,
+        (limit, seconds): (f64, f64),
+    ) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() > snapshot.hosts.len() {
             buckets.retain(|host, _| snapshot.hosts.contains_key(host));
         }
         let bucket = buckets.entry(host.clone()).or_insert(Bucket { left: limit, at: now });
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        let left = (bucket.left + passed * limit / 60.0).min(limit);
+        let left = (bucket.left + passed * limit / seconds).min(limit);
         *bucket = Bucket { left, at: now };
         if left < 1.0 {
-            return Err(Duration::from_secs_f64((1.0 - left) * 60.0 / limit));
+            return Err(Duration::from_secs_f64((1.0 - left) * seconds / limit));
         }
         bucket.left -= 1.0;
         Ok(())
@@ -67,6 +93,13 @@ mod tests {
         assert!(wait > Duration::from_millis(5990) && wait < Duration::from_millis(6010));
         assert_eq!(rates.take(&host, &snapshot, start + wait * 2), Ok(()));
         assert_eq!(rates.take(&other, &snapshot, start), Ok(()), "hosts do not share a bucket");
+
+        let rotations = Rates::default();
+        for _ in 0..KEYS_PER_HOUR {
+            assert_eq!(rotations.take_key(&other, &snapshot, start), Ok(()));
+        }
+        let wait = rotations.take_key(&other, &snapshot, start).unwrap_err();
+        assert!(wait > Duration::from_secs(500) && wait < Duration::from_secs(601), "{wait:?}");
 
         snapshot.hosts.remove(&host);
         assert_eq!(rates.take(&other, &snapshot, start), Ok(()));

@@ -27,6 +27,7 @@ use warp::hyper::service::{Service, service_fn};
 
 use super::Options;
 use super::error::Reply;
+use super::patience::Patient;
 use super::request::Told;
 use super::tls::Tls;
 use crate::model::Limits;
@@ -47,6 +48,8 @@ struct Server<F> {
     tls: Option<Tls>,
     /// Longest time for a handshake, and then for each request's header.
     header_time: Duration,
+    /// Longest time in which a client takes nothing of its answer.
+    answer_time: Duration,
 }
 
 /// Serves `routes` until `shutdown`.
@@ -62,7 +65,8 @@ pub(super) async fn run<F>(
     let slots = Arc::new(Semaphore::new(options.connections));
     let graceful = GracefulShutdown::new();
     let header_time = limits.http_header_time.duration();
-    let server = Server { routes, vitals, tls: options.tls.clone(), header_time };
+    let answer_time = limits.http_body_time.duration();
+    let server = Server { routes, vitals, tls: options.tls.clone(), header_time, answer_time };
     let renewal = options.tls.clone().map(|tls| tokio::spawn(tls.keep_up()));
     let mut shutdown = pin!(shutdown);
     loop {
@@ -133,6 +137,7 @@ where
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.header_time).max_buf_size(BUFFER);
+        let stream = Patient::new(stream, self.answer_time);
         let connection = http.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "connection ended");

@@ -9,73 +9,22 @@
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::access;
 use super::check::{Checker, Judge};
 use super::commit::{ChangeError, Options, Place, TRIES, apply, is_lost, message, pause};
+use super::request::{Outcome, Request, own_branch};
 use super::requests::{DIGEST_TRAILER, ID_TRAILER, Requests};
-use super::wish::Wanted;
 use crate::git::{
     CommitDraft, FleetRepository, GitError, Location, RefUpdate, Repository, Sources, TreeEdit,
+    settings_at, valid_branch_name,
 };
-use crate::model::{Decision, Fleet, ObjectRef, RepoPath, RequestId, Revision, Subject, TreeId};
+use crate::model::{RepoPath, RequestId, Revision, TreeId};
 use crate::parse::{self, Parsed, Parser};
 
-/// A change that is asked for under an id.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub id: RequestId,
-    /// Of what is asked for: the same id with another digest is a mistake.
-    pub digest: String,
-    pub wanted: Vec<Wanted>,
-    /// Who asks, and is judged by what is at the head when it is committed; `None`: nobody is judged.
-    pub subject: Option<Subject>,
-    /// Trailers for id and digest are added.
-    pub options: Options,
-    /// A branch of its own, where it is not for the config branch.
-    pub branch: Option<String>,
-}
-
-impl Request {
-    /// Whether it may change who may do what.
-    fn is_about_rights(&self) -> bool {
-        let about =
-            |object: &ObjectRef| matches!(object, ObjectRef::Workspace(_) | ObjectRef::Fleet);
-        self.wanted.iter().any(|wanted| about(&wanted.object))
-    }
-
-    /// Whether who asks may do all that is wanted, as the fleet is now.
-    fn judge(&self, fleet: &Fleet) -> Result<(), ChangeError> {
-        let Some(subject) = &self.subject else { return Ok(()) };
-        for wanted in &self.wanted {
-            match access::decide(fleet, subject, wanted) {
-                Decision::Allowed => {}
-                Decision::Denied(needs) => {
-                    return Err(ChangeError::Denied { needs: needs.to_string() });
-                }
-                Decision::Hidden(_) => {
-                    return Err(ChangeError::Missing { object: wanted.object.clone() });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What became of a request.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It is in history, on disk; perhaps since long.
-    Committed(Revision),
-    /// It is on a branch of its own.
-    Proposed(Revision),
-    /// All that it wants is so at this commit already; there is none with its id.
-    Unchanged(Revision),
-    /// Another request with this id is in history.
-    Taken(Revision),
-    Refused(ChangeError),
-}
+/// Most commits that people add to the branch of a proposal, as far as it is looked at.
+const ADDED: usize = 100;
 
 /// Commits requests on top of the config branch; keeps what it has read of it.
 #[derive(Debug)]
@@ -102,7 +51,12 @@ impl Reader {
     fn read(&mut self, git: &Repository, revision: Option<Revision>) -> Result<Parsed, GitError> {
         let Some(revision) = revision else { return Ok(Parsed::default()) };
         let changes = self.files.changes(git, revision, parse::limits)?;
-        Ok(self.parser.update(Some(revision), changes))
+        let mut parsed = self.parser.update(Some(revision), changes);
+        if parsed.fleet.held.all.is_some() {
+            // Who may do what does not become unknown because somebody broke `titan.yaml`.
+            Arc::make_mut(&mut parsed.fleet).settings = settings_at(git, revision)?;
+        }
+        Ok(parsed)
     }
 }
 
@@ -184,10 +138,19 @@ impl Desk {
         let moved = tip.filter(|tip| Some(*tip) != head);
         let branch = fleet.branch.clone();
         let update = moved.map(|new| RefUpdate { branch, expected: head, new });
-        let updates: Vec<RefUpdate> = update.into_iter().chain(aside).collect();
-        if !updates.is_empty() {
+        let mut outcomes: Vec<Outcome> =
+            outcomes.into_iter().map(|outcome| outcome.expect("because each has one")).collect();
+        if update.is_some() || !aside.is_empty() {
             objects.finish()?;
-            fleet.publish(&updates)?;
+        }
+        if let Some(update) = update {
+            fleet.publish(&[update])?;
+        }
+        // A branch that somebody forbids is nobody else's trouble.
+        for (at, update) in aside {
+            if let Err(error) = fleet.publish(&[update]) {
+                outcomes[at] = Outcome::Failed(error);
+            }
         }
         if let Some(tip) = moved {
             known.follow(git, tip)?;
@@ -195,7 +158,7 @@ impl Desk {
                 git.check_out(tip, &changed)?;
             }
         }
-        Ok(outcomes.into_iter().map(|outcome| outcome.expect("because each has one")).collect())
+        Ok(outcomes)
     }
 
     /// All requests as commits, checked.
@@ -252,7 +215,8 @@ struct Draft<'a> {
     tip: Option<Revision>,
     tree: Option<TreeId>,
     outcomes: Vec<Option<Outcome>>,
-    aside: Vec<RefUpdate>,
+    /// Branches of their own, with the number of the request.
+    aside: Vec<(usize, RefUpdate)>,
     /// Requests that have a commit here: their digest too.
     here: HashMap<RequestId, (String, Revision)>,
 }
@@ -299,10 +263,26 @@ impl<'a> Draft<'a> {
         if let Some(known) = known.get(&request.id) {
             return Ok(Some(same(&known.digest, known.commit, Outcome::Committed)));
         }
-        let Some(branch) = &request.branch else { return Ok(None) };
-        let Some(tip) = self.git.branch(branch)? else { return Ok(None) };
-        let digest = self.git.commit(tip)?.trailer(DIGEST_TRAILER).unwrap_or_default().to_owned();
-        Ok(Some(same(&digest, tip, Outcome::Proposed)))
+        self.proposed(&request.id)
+            .map(|found| found.map(|(digest, commit)| same(&digest, commit, Outcome::Proposed)))
+    }
+
+    /// The request with this id that waits on a branch of its own, where others may have added commits:
+    /// its digest, and its commit.
+    fn proposed(&self, id: &RequestId) -> Result<Option<(String, Revision)>, GitError> {
+        let branch = own_branch(id);
+        if !valid_branch_name(&branch) {
+            return Ok(None);
+        }
+        let Some(tip) = self.git.branch(&branch)? else { return Ok(None) };
+        for revision in self.git.first_parents(tip, self.head, ADDED)? {
+            let commit = self.git.commit(revision)?;
+            if commit.trailer(ID_TRAILER) == Some(id.as_str()) {
+                let digest = commit.trailer(DIGEST_TRAILER).unwrap_or_default().to_owned();
+                return Ok(Some((digest, revision)));
+            }
+        }
+        Ok(None)
     }
 
     /// Makes the request's commit on top of `tip`.
@@ -347,7 +327,8 @@ impl<'a> Draft<'a> {
         reader.read(self.git, self.tip)?;
         let Outcome::Committed(commit) = outcome else { return Ok(outcome) };
         let branch = request.branch.clone().expect("because the caller looked");
-        self.aside.push(RefUpdate { branch, expected: None, new: commit });
+        let update = RefUpdate { branch, expected: None, new: commit };
+        self.aside.push((self.outcomes.len(), update));
         Ok(Outcome::Proposed(commit))
     }
 

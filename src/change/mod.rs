@@ -17,13 +17,15 @@ mod commit;
 pub mod edit;
 pub mod host_key;
 pub mod object;
+mod request;
 mod requests;
 pub mod wish;
 
-pub use batch::{Desk, Outcome, Request};
+pub use batch::Desk;
 pub use check::Judge;
 pub use commit::{ChangeError, Edit, Mode, Options, Proposed, propose};
 pub use host_key::NewKey;
 pub use object::Scaffold;
+pub use request::{Outcome, Request, own_branch};
 pub use requests::{ID_TRAILER, Known, Requests, new_id};
 pub use wish::Wish;

@@ -100,6 +100,10 @@ pub enum WishError {
     Count(usize),
     #[error("changes[{at}]: {reason}")]
     Change { at: usize, reason: String },
+    #[error(
+        "changes[{at}]: {object} is in this request already; put all that changes in it into one"
+    )]
+    Twice { at: usize, object: ObjectRef },
     #[error("`message` has more than {LONGEST} characters, or control characters")]
     Message,
 }
@@ -135,7 +139,15 @@ impl Wish {
         let understand = |(at, change): (usize, &ObjectChange)| {
             change.understand().map_err(|reason| WishError::Change { at, reason })
         };
-        self.changes.iter().enumerate().map(understand).collect()
+        let wanted: Vec<Wanted> =
+            self.changes.iter().enumerate().map(understand).collect::<Result<_, _>>()?;
+        // Each is done on what is there before, so the last would undo the others.
+        for (at, one) in wanted.iter().enumerate() {
+            if wanted[..at].iter().any(|other| other.object == one.object) {
+                return Err(WishError::Twice { at, object: one.object.clone() });
+            }
+        }
+        Ok(wanted)
     }
 
     /// The commit's message: the one given, or what changes.
@@ -388,5 +400,11 @@ mod tests {
         let escape = json!({"object": {}, "files": {"../x": "a"}});
         assert!(one("create", "Template", "t", escape).contains("the path"));
         assert!(one("delete", "Fleet", "", json!({})).contains("cannot be deleted"));
+        let twice = json!([
+            {"op": "patch", "kind": "Host", "name": "a", "patch": {"spec": {"cordoned": true}}},
+            {"op": "delete", "kind": "Host", "name": "b"},
+            {"op": "delete", "kind": "Host", "name": "a"},
+        ]);
+        assert!(reason(twice).starts_with("changes[2]: host a is in this request already"));
     }
 }

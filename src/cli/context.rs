@@ -10,11 +10,10 @@ use super::exit::Failure;
 use super::output::{Color, Format, Output};
 use crate::change::{ChangeError, Edit, Mode, Options, Proposed, propose};
 use crate::controller::workers::Workers;
-use crate::git::{FleetRepository, Location, Repository};
+use crate::git::{FleetRepository, Location, Repository, settings_at};
 use crate::model::{Fleet, Limits, ObjectRef, Revision, SourceFile, Timestamp};
 use crate::observe::view::{Scope, StatusView};
 use crate::parse::{self, Parsed, parse};
-use crate::publish::settings_at;
 use crate::publish::{self, Rendered};
 
 /// Options of every command.

@@ -17,12 +17,14 @@ use super::backlog::{Backlog, backlog, further, whole_head};
 use super::known::{Check, Known};
 use super::timings::{Stage, Timings};
 use super::workers::Workers;
-use crate::git::{CommitInfo, FleetRepository, GitError, Objects, RefUpdate, Repository};
+use crate::git::{
+    CommitInfo, FleetRepository, GitError, Objects, RefUpdate, Repository, settings_at,
+};
 use crate::model::{DeploymentRef, Diagnostic, Fleet, FleetSpec, Revision, Unplaced};
 use crate::observe;
 use crate::parse::parse;
 use crate::plan::Step;
-use crate::publish::{self, Changed, Published, Rendered, settings_at};
+use crate::publish::{self, Changed, Published, Rendered};
 
 /// What one pass found and did.
 #[derive(Debug, Clone)]
@@ -168,13 +170,13 @@ impl Reconciler {
             // Another controller was a moment faster.
             done = way.commits.len();
         }
-        way.commits[done..].iter_mut().for_each(|commit| commit.own = true);
         if let Some(new) = new.filter(|_| done < way.commits.len()) {
             let update = RefUpdate { branch: branch.clone(), expected: before, new };
             way.timings.time(Stage::Write, || {
                 objects.finish()?;
                 self.repository.publish(&[update])
             })?;
+            way.commits[done..].iter_mut().for_each(|commit| commit.own = true);
         } else if way.commits.is_empty() && !way.foreign.is_empty() {
             // Somebody did by hand what titan would have done.
             way.known.rendered = publish::read(git, before)?;

@@ -50,7 +50,7 @@ fn attempt(
 ) -> Result<Resumed, GitError> {
     let git = &repository.repository;
     let head = whole_head(repository)?;
-    let settings = publish::settings_at(git, head)?;
+    let settings = crate::git::settings_at(git, head)?;
     let branch = settings.branches.rendered;
     let before = git.branch(&branch)?;
     let rendered = publish::read_last(git, before)?;

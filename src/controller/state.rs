@@ -1,6 +1,8 @@
 //! What the loop owns, and what each event does to it.
 
 mod flush;
+mod passed;
+mod reports;
 
 use std::error::Error;
 use std::future::Future;
@@ -13,10 +15,10 @@ use tokio::time::Instant;
 
 use super::reconcile::{Pass, Reconciler};
 use super::timings::millis;
-use super::{Config, Outbox, goal, tell};
+use super::{Config, Outbox, tell};
 use crate::git::{FleetRepository, GitError};
-use crate::model::{FleetSpec, RequestStatus, Revision, Timestamp};
-use crate::observe::{Changed, Ledger, Refusal, Snapshot, Submission, Vitals, is_issued};
+use crate::model::{FleetSpec, Revision, Timestamp};
+use crate::observe::{Changed, Ledger, Submission, Vitals};
 
 /// What came to its end beside the loop.
 pub(super) enum Ended {
@@ -243,132 +245,6 @@ impl State {
             self.follow(&pass);
             self.show(&pass);
         }
-    }
-
-    fn take_over(&mut self, pass: Box<Pass>) {
-        let took_ms = millis(pass.timings.total());
-        for commit in &pass.commits {
-            self.wrote |= commit.own;
-            tracing::info!(
-                source = %commit.source.id.short(), rendered = %commit.revision.short(),
-                generation = commit.generation, assignments = commit.changed.count(), took_ms,
-                by = if commit.own { "this controller" } else { "another" },
-                "rendered"
-            );
-        }
-        tracing::debug!(stages = %pass.timings, "a pass");
-        if pass.commits.is_empty() {
-            tracing::info!(source = %pass.source.id.short(), took_ms, "nothing to render");
-        }
-        for commit in &pass.healed {
-            tracing::warn!(commit = %commit.short(), "the rendered branch was changed by somebody else; taken back");
-        }
-        let new = self.seen.is_none_or(|(config, _)| config != Some(pass.source.id));
-        for (what, why) in pass.held.iter().filter(|_| new) {
-            tracing::warn!(%what, %why, "held");
-        }
-        self.settings = pass.settings.clone();
-        let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
-        self.seen = Some((Some(pass.source.id), rendered.and_then(|rendered| rendered.revision)));
-        self.follow(&pass);
-        if tell::is_rendered(&pass) {
-            self.done = Some(pass.source.id);
-        }
-        tell::passed(&self.config.vitals, &pass);
-        tell::fleet(&self.config.vitals, &self.ledger);
-        self.show(&pass);
-        self.unchecked = pass.unchecked.then_some(pass);
-    }
-
-    /// Shows the API what is known after a pass.
-    fn show(&self, pass: &Pass) {
-        let mut fleet = Arc::clone(&pass.fleet);
-        if fleet.held.all.is_some() {
-            // Who is who does not become unknown because somebody broke `titan.yaml`.
-            Arc::make_mut(&mut fleet).settings = pass.settings.clone();
-        }
-        let mut snapshot = Snapshot {
-            rendered: self.seen.and_then(|(_, rendered)| rendered),
-            diagnostics: Arc::new(pass.diagnostics.clone()),
-            held: Arc::new(pass.held.clone()),
-            ..Snapshot::of(&fleet, &self.outbox.snapshots.borrow())
-        };
-        let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
-        if let Some(rendered) = rendered {
-            snapshot.keep_folders(&rendered.folders);
-        }
-        // First, lest somebody takes the first snapshot for one without statuses.
-        self.show_status();
-        self.outbox.snapshots.send_replace(Arc::new(snapshot));
-    }
-
-    /// Shows the API where the status branch is, whoever moved it. It is read here, so that it never goes back.
-    fn show_status(&self) {
-        let git = &self.config.repository.repository;
-        let Ok(head) = aside(|| git.branch(&self.settings.branches.status)) else { return };
-        self.outbox.status.send_if_modified(|shown| std::mem::replace(shown, head) != head);
-    }
-
-    /// Tells the ledger.
-    fn follow(&mut self, pass: &Pass) {
-        let rendered = self.reconciler.as_ref().and_then(|reconciler| reconciler.rendered());
-        let Some(rendered) = rendered else { return };
-        let git = &self.config.repository.repository;
-        let ledger = &mut self.ledger;
-        if let Err(error) = aside(|| goal::follow(git, ledger, pass, rendered, Timestamp::now())) {
-            tracing::error!(
-                error = &error as &dyn Error,
-                "the rendered branch cannot be followed; it is tried again"
-            );
-            self.seen = None;
-        }
-    }
-
-    /// Takes a report over, and answers. A report that is ahead of this process waits for the pass that
-    /// catches up: a quick host sees a rendered commit before the pass that made it has ended, and what
-    /// it says of a tree that nobody wants yet would be lost.
-    pub(super) fn report(&mut self, submission: Submission) {
-        if self.is_ahead(submission.report.rendered) && self.waiting.len() < WAITING {
-            self.waiting.push(submission);
-            self.look();
-        } else {
-            self.answer(submission);
-        }
-    }
-
-    /// Whether a host saw another rendered commit than the one that is followed, which is not the newest.
-    fn is_ahead(&self, seen: Option<Revision>) -> bool {
-        let followed = self.ledger.rendered();
-        if seen.is_none() || seen == followed {
-            return false;
-        }
-        let repository = &self.config.repository.repository;
-        let head = aside(|| repository.branch(&self.settings.branches.rendered)).ok().flatten();
-        head != followed
-    }
-
-    fn answer(&mut self, submission: Submission) {
-        let repository = &self.config.repository.repository;
-        let branch = &self.settings.branches.rendered;
-        let is_issued_there = |revision| {
-            let head = repository.branch(branch).ok().flatten();
-            head.is_some_and(|head| is_issued(repository, head, revision).unwrap_or(false))
-        };
-        // Known revisions, which are nearly all, need no look at the disk.
-        let issued = |revision| aside(|| is_issued_there(revision));
-        let answer = self.ledger.report(&submission.report, Timestamp::now(), issued);
-        tell::deployed(&self.config.vitals, &mut self.ledger);
-        if let Err(Refusal::UnknownRevision(_)) = answer {
-            // Another controller may have issued it a moment ago.
-            self.look();
-        }
-        // A caller that went away needs no answer.
-        let _ = submission.reply.send(answer);
-    }
-
-    /// A request was refused: it is written down with the next status.
-    pub(super) fn refused(&mut self, request: RequestStatus) {
-        self.ledger.refused(request);
     }
 
     /// Nobody listened to the hosts for a while.

@@ -227,7 +227,7 @@ impl<'a> Verifier<'a> {
         verified: &mut Verified,
     ) -> Result<Option<Revision>, GitError> {
         let git = self.repository;
-        let most = publish::settings_at(git, source)?.limits.backlog;
+        let most = crate::git::settings_at(git, source)?.limits.backlog;
         let line = match backlog(git, &known.rendered, source, most)? {
             Backlog::Commits(line) => line,
             Backlog::Rewritten { .. } => vec![source],

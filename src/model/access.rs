@@ -203,15 +203,19 @@ pub fn holds(fleet: &Fleet, subject: &Subject, needs: Need<'_>) -> bool {
     by_role || is_admin(fleet, subject)
 }
 
+/// The issuer of people who are named without one.
+#[must_use]
+pub fn first_issuer(fleet: &Fleet) -> Option<&str> {
+    let people = |of: &&Issuer| of.kind == IssuerKind::People;
+    fleet.settings.identity.iter().find(people).map(|of| of.name.as_str())
+}
+
 /// Whether a member or an admin is `subject`.
 fn means(fleet: &Fleet, who: Who<'_>, subject: &Subject) -> bool {
     let Who { user, group, ci, issuer } = who;
     match subject {
         Subject::Person(person) => {
-            let first = || {
-                let people = |of: &&Issuer| of.kind == IssuerKind::People;
-                fleet.settings.identity.iter().find(people).map(|of| of.name.as_str())
-            };
+            let first = || first_issuer(fleet);
             let same = |name: &str, own: &str| !name.is_empty() && name == own;
             let named = match (user, group, ci) {
                 (Some(user), None, None) => same(user, &person.user),
@@ -229,11 +233,21 @@ fn means(fleet: &Fleet, who: Who<'_>, subject: &Subject) -> bool {
 }
 
 impl fmt::Display for Subject {
-    /// `ada@example.com`, `ci release`, `host berlin`.
+    /// `ada@example.com`, `ada@example.org (partner)`, `ci release`, `host berlin`: what one is called no
+    /// other subject can be called.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => write!(f, "nobody"),
-            Self::Person(person) => write!(f, "{}", person.user),
+            Self::Person(Person { issuer, user, .. }) => {
+                let odd = |c: char| c.is_whitespace() || c.is_control() || "\"()".contains(c);
+                let reserved = ["nobody", "development"].contains(&user.as_str());
+                if reserved || user.contains(odd) {
+                    write!(f, "{user:?}")?;
+                } else {
+                    write!(f, "{user}")?;
+                }
+                issuer.as_ref().map_or(Ok(()), |issuer| write!(f, " ({issuer})"))
+            }
             Self::Ci(jobs) => {
                 write!(f, "ci {}", jobs.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
             }

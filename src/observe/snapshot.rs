@@ -1,7 +1,7 @@
 //! What the API needs to know of the fleet, as the controller saw it last.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
 
 use crate::model::hex;
 use crate::model::{Diagnostic, Fleet, HostKey, Limits, Name, RepoPath, Revision};
@@ -14,6 +14,8 @@ pub type Digest = [u8; 32];
 pub struct Snapshot {
     /// Every host with the digests of its tokens.
     pub hosts: BTreeMap<Name, Vec<Digest>>,
+    /// Whose each digest is; made when it is asked for.
+    pub owners: Owners,
     /// Hosts that have keys of their own, with these.
     pub keys: BTreeMap<Name, Vec<HostKey>>,
     pub limits: Limits,
@@ -31,25 +33,39 @@ pub struct Snapshot {
     pub held: Arc<BTreeMap<String, String>>,
 }
 
+/// Whose each digest is, for [`Snapshot::owner`] alone.
+#[derive(Debug, Default)]
+pub struct Owners(OnceLock<HashMap<Digest, Name>>);
+
+impl Clone for Owners {
+    /// The copy may be about other hosts soon.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 impl Snapshot {
     /// The snapshot after a pass over `fleet`. A host whose file cannot be read keeps what it had in
-    /// `previous`, and so do all when the fleet's own settings cannot be read (invariant I6).
+    /// `previous`, and so does one that is missed while the fleet's own settings cannot be read (invariant I6).
     #[must_use]
     pub fn of(fleet: &Arc<Fleet>, previous: &Self) -> Self {
-        if fleet.held.all.is_some() {
-            return Self { ready: true, fleet: Arc::clone(fleet), ..previous.clone() };
-        }
-        let mut hosts = kept(&previous.hosts, fleet);
-        let mut keys = kept(&previous.keys, fleet);
+        let (mut hosts, mut keys) = if fleet.held.all.is_some() {
+            (previous.hosts.clone(), previous.keys.clone())
+        } else {
+            (kept(&previous.hosts, fleet), kept(&previous.keys, fleet))
+        };
         for (name, host) in &fleet.hosts {
             let digests = host.spec.tokens.iter().filter_map(|token| digest(token));
             hosts.insert(name.clone(), digests.collect());
-            if !host.spec.keys.is_empty() {
+            if host.spec.keys.is_empty() {
+                keys.remove(name);
+            } else {
                 keys.insert(name.clone(), host.spec.keys.clone());
             }
         }
         Self {
             hosts,
+            owners: Owners::default(),
             keys,
             limits: fleet.settings.limits.clone(),
             ready: true,
@@ -77,7 +93,13 @@ impl Snapshot {
     /// The host that has a token with this digest.
     #[must_use]
     pub fn owner(&self, digest: &Digest) -> Option<&Name> {
-        self.hosts.iter().find(|(_, digests)| digests.contains(digest)).map(|(host, _)| host)
+        let owners = self.owners.0.get_or_init(|| {
+            let of_host = |(host, digests): (&Name, &Vec<Digest>)| -> Vec<(Digest, Name)> {
+                digests.iter().map(|digest| (*digest, host.clone())).collect()
+            };
+            self.hosts.iter().flat_map(of_host).collect()
+        });
+        owners.get(digest)
     }
 }
 
@@ -135,5 +157,9 @@ mod tests {
 
         fleet.held.all = Some(hold);
         assert_eq!(of(&fleet, &first).hosts, first.hosts);
+        // What can be read of hosts counts all the same: a token that is taken back, a restart.
+        fleet.hosts.extend([host("b", &[&token])]);
+        assert_eq!(of(&fleet, &first).hosts[&b], vec![[0x0a; 32]]);
+        assert_eq!(of(&fleet, &Snapshot::default()).hosts.keys().collect::<Vec<_>>(), [&b]);
     }
 }

@@ -21,7 +21,6 @@ mod places;
 mod read;
 mod rendered;
 mod resume;
-mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +37,6 @@ pub use places::Places;
 pub use read::{is_titans, is_titans_path, read, read_last};
 pub use rendered::{Changed, Rendered};
 pub use resume::{Resume, resume};
-pub use settings::settings_at;
 
 use crate::git::{CommitDraft, CommitInfo, GitError, Objects, Signature, TreeEdit, empty_tree};
 use crate::model::{

@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use super::{Change, State};
 use crate::api::Context;
+use crate::change::own_branch;
 use crate::git::{GitError, Repository};
 use crate::model::{RequestId, RequestStatus, Revision};
 use crate::observe::Verdict;
@@ -42,7 +43,7 @@ pub(super) fn follow(
     if let Some(status) = refused(git, heads.status, id)? {
         return Ok(Some(status.into()));
     }
-    let branch = format!("titan/change/{id}");
+    let branch = own_branch(id);
     let proposed = if crate::git::valid_branch_name(&branch) { git.branch(&branch)? } else { None };
     let Some(commit) = proposed else { return Ok(None) };
     let actor = git.commit(commit)?.trailer("Titan-Actor").map(str::to_owned);

@@ -232,20 +232,23 @@ async fn get(
     let own = move |actor: &str| all || actor == caller.actor();
     let known = context.changes.book.get(id);
     let (commit, proposed) = match known {
-        Some(change) if !change.actor.as_deref().is_none_or(&own) => return Err(Refused::NotFound),
+        Some(change) if !change.actor.as_deref().map_or(all, &own) => {
+            return Err(Refused::NotFound);
+        }
         Some(change) if change.state == State::Committed => (change.commit, None),
         // It may be merged by now.
         Some(change) if change.state == State::Proposed => (None, Some(change)),
         Some(change) => return Ok(json_reply(StatusCode::OK, &change)),
         None => (None, None),
     };
+    let _turn = context.finds.acquire().await.expect("the semaphore is never closed");
     let (shared, wanted) = (Arc::clone(context), id.clone());
     let found = spawn_blocking(move || follow::follow(&shared, &wanted, commit)).await;
     let found = found.map_err(|_| Refused::Busy)?.map_err(|error| {
         tracing::warn!(%error, "a change cannot be followed");
         Refused::Busy
     })?;
-    let found = found.filter(|change| change.actor.as_deref().is_none_or(own));
+    let found = found.filter(|change| change.actor.as_deref().map_or(all, own));
     let mut change = match (found, proposed) {
         (Some(found), Some(known)) if found.state == State::Proposed => known,
         (Some(found), _) => found,

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use warp::http::{HeaderMap, StatusCode};
 use warp::{Buf, Stream};
 
-use super::book::Seen;
+use super::book::{Book, Seen};
 use super::{Change, State, follow};
 use crate::api::Context;
 use crate::api::body;
@@ -61,14 +61,26 @@ pub(super) async fn post<B: Buf>(
         Seen::Other => return Err(Refused::Conflict(OTHER.into())),
         Seen::Never(decided) => {
             let request = Request { branch, ..request(&id, digest, &wish, wanted, &caller) };
-            if let Err(refused) = take_up(context, request, headers.contains_key(KEY)).await {
-                context.changes.book.forget(&id);
-                return Err(refused);
-            }
+            // Also when who asks hangs up meanwhile.
+            let noted = Noted { book: &context.changes.book, id: &id };
+            take_up(context, request, headers.contains_key(KEY)).await?;
+            std::mem::forget(noted);
             decided
         }
     };
-    Ok(answer(&mut decided, wait, time).await)
+    answer(&mut decided, wait, time).await
+}
+
+/// A request that is noted, and forgotten again unless it is sent on its way.
+struct Noted<'a> {
+    book: &'a Book,
+    id: &'a RequestId,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        self.book.forget(self.id);
+    }
 }
 
 /// Sends a new request on its way, unless it was refused before. Under an id that is titan's own there
@@ -106,20 +118,28 @@ const KEY: &str = "idempotency-key";
 const OTHER: &str = "another request with this `Idempotency-Key` was sent before";
 
 /// What is answered: what became of the request, as far as it may be waited for.
-async fn answer(decided: &mut watch::Receiver<Change>, wait: Wait, time: Duration) -> Reply {
+async fn answer(
+    decided: &mut watch::Receiver<Change>,
+    wait: Wait,
+    time: Duration,
+) -> Result<Reply, Refused> {
     let time = if wait == Wait::Committed { time } else { SOON };
     // Late, or at the end of this process: it is told as far as it has come.
-    let _ = timeout(time, decided.wait_for(|change| change.state != State::Accepted)).await;
+    let told = timeout(time, decided.wait_for(|change| change.state != State::Accepted));
+    if told.await.is_ok_and(|told| told.is_err()) {
+        // It was not taken after all.
+        return Err(Refused::Busy);
+    }
     let _ = timeout(FORGE, decided.wait_for(|change| !change.opening)).await;
     let change = decided.borrow().clone();
-    match wait {
+    Ok(match wait {
         // Whoever asks to wait for something durable must not take this for it.
         Wait::Committed if change.state == State::Accepted => {
             change.reply(StatusCode::GATEWAY_TIMEOUT)
         }
         Wait::Committed => change.reply(StatusCode::OK),
         Wait::No => change.reply(StatusCode::ACCEPTED),
-    }
+    })
 }
 
 /// How long the caller wants to wait.

@@ -1,6 +1,6 @@
 //! Requests on their way to the desk: one thread takes what has come together, and has it committed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
@@ -39,10 +39,10 @@ impl Queue {
     ) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let (book, requests) = (Arc::<Book>::default(), Arc::<Mutex<Requests>>::default());
-        let (own, known) = (Arc::clone(&book), Arc::clone(&requests));
+        let own = Arc::clone(&book);
         let proposals = Proposals::start(forge, &fleet, &book);
         let tell = Tell { book: own, proposals: proposals.clone(), wake, refused };
-        let work = move || serve(&mut Desk::new(fleet, judge), receiver, &known, &tell);
+        let work = move || serve(&mut Desk::new(fleet, judge), receiver, &tell);
         std::thread::Builder::new()
             .name("titan-changes".into())
             .spawn(work)
@@ -79,19 +79,12 @@ impl Tell {
     }
 }
 
-fn serve(
-    desk: &mut Desk,
-    mut receiver: mpsc::Receiver<Request>,
-    known: &Mutex<Requests>,
-    tell: &Tell,
-) {
+fn serve(desk: &mut Desk, mut receiver: mpsc::Receiver<Request>, tell: &Tell) {
+    // Not those of the queue: who asks how it goes is not to wait for a remote.
+    let mut known = Requests::default();
     let mut batch = Vec::new();
     while receiver.blocking_recv_many(&mut batch, BATCH) > 0 {
-        let outcomes = {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            desk.commit(&batch, &mut known)
-        };
-        match outcomes {
+        match desk.commit(&batch, &mut known) {
             Ok(outcomes) => {
                 let decided = batch.iter().zip(outcomes);
                 decided.for_each(|(request, outcome)| tell.decided(request, outcome));
@@ -125,5 +118,9 @@ fn change(request: &Request, outcome: Outcome) -> Change {
             Change { reason: Some(reason), refusal, ..at(State::Rejected, commit) }
         }
         Outcome::Refused(error) => Change::rejected(id, &error),
+        Outcome::Failed(error) => {
+            tracing::error!(%error, %id, "a change gets no branch");
+            Change::failed(id, format!("{error}; the same request may be sent again"))
+        }
     }
 }

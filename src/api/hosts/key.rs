@@ -21,6 +21,7 @@ use warp::{Buf, Filter, Rejection, Stream};
 use super::admission::{Proven, bearer, prove};
 use super::desk;
 use crate::api::error::{Refused, Reply, json_reply};
+use crate::api::rate::KEYS_PER_HOUR;
 use crate::api::{Context, body, changes, error};
 use crate::change::host_key::By;
 use crate::change::{Edit, NewKey};
@@ -96,7 +97,15 @@ async fn register<B: Buf>(
     let commit = match prove(&context.signatures, &snapshot, host, token) {
         // It has it already: an answer was lost.
         Ok(Proven::Key(_)) if snapshot.has_key(host, &key) => None,
-        Ok(Proven::Key(old)) => Some(replace(context, host, key, old).await?),
+        Ok(Proven::Key(old)) => {
+            let rates = &context.rotations;
+            rates.take_key(host, &snapshot, Instant::now()).map_err(|wait| Refused::TooOften {
+                what: "keys an hour",
+                limit: KEYS_PER_HOUR,
+                retry_after: wait.as_secs() + 1,
+            })?;
+            Some(replace(context, host, key, old).await?)
+        }
         // A token for reports is no token to enroll.
         Ok(Proven::Token) => return Err(Refused::WrongToken),
         Err(Refused::WrongToken | Refused::NotFound) => {

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::change::wish::Wish;
 use crate::git::{Location, Signature};
-use crate::model::{Limits, Person, RepoPath};
+use crate::model::{Limits, Person, RepoPath, Subject};
 
 struct World {
     fleet: FleetRepository,
@@ -85,6 +85,7 @@ fn shown(outcomes: &[Outcome]) -> Vec<String> {
         Outcome::Proposed(_) => "aside".into(),
         Outcome::Unchanged(_) => "same".into(),
         Outcome::Taken(_) => "taken".into(),
+        Outcome::Failed(error) => error.to_string(),
     };
     outcomes.iter().map(show).collect()
 }
@@ -280,4 +281,85 @@ fn what_is_judged_again_is_what_a_change_reaches() {
         let outcome = desk.commit(&[request], &mut known).expect("it works");
         assert_eq!(shown(&outcome), [expected]);
     }
+}
+
+/// A request that waits on a branch of its own has its id, whatever mode another one has; and it is found
+/// behind what people add to it.
+#[test]
+fn the_id_of_a_proposal_is_taken() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    desk.commit(&[host("r1", "a", "1")], &mut known).expect("it works");
+    let wish =
+        || Request { branch: Some(own_branch(&"r2".parse().unwrap())), ..host("r2", "b", "1") };
+    let first = desk.commit(&[wish()], &mut known).expect("it works");
+    assert_eq!(shown(&first), ["aside"]);
+    let again = desk.commit(&[host("r2", "c", "1")], &mut known).expect("it works");
+    assert_eq!(shown(&again), ["taken"], "without a branch");
+    let tip = world.git().branch("titan/change/r2").expect("readable").expect("it is there");
+    let draft = CommitDraft {
+        tree: world.git().commit(tip).expect("a commit").tree,
+        parents: vec![tip],
+        author: signature(),
+        committer: signature(),
+        message: "a note of the reviewer\n".into(),
+    };
+    let added = world.git().write_commit(&draft).expect("written");
+    world.git().advance("titan/change/r2", Some(tip), added).expect("nobody else writes");
+    let again = desk.commit(&[wish()], &mut known).expect("it works");
+    let (Outcome::Proposed(one), Outcome::Proposed(two)) = (&first[0], &again[0]) else {
+        panic!("{again:?}");
+    };
+    assert_eq!(one, two);
+}
+
+/// Who cannot get a branch fails alone.
+#[test]
+fn a_branch_that_cannot_be_is_nobody_elses_trouble() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    desk.commit(&[host("r1", "a", "1")], &mut known).expect("it works");
+    let head = world.head().expect("a head");
+    world.git().advance("titan/change/r2/below", None, head).expect("made");
+    let aside = Request { branch: Some("titan/change/r2".into()), ..host("r2", "b", "1") };
+    let outcomes = desk.commit(&[aside, host("r3", "c", "1")], &mut known).expect("it works");
+    assert!(matches!(outcomes[0], Outcome::Failed(_)), "{outcomes:?}");
+    assert!(matches!(outcomes[1], Outcome::Committed(_)), "{outcomes:?}");
+}
+
+/// Somebody broke the settings: an admin puts them right, by the rights of the commit before.
+#[test]
+fn a_broken_titan_yaml_is_mended_by_an_admin() {
+    let world = World::new();
+    let (mut desk, mut known) = world.desk();
+    let settings = |id: &str, op: &str, more: Value| {
+        let mut change = json!({"op": op, "kind": "Fleet"});
+        change.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request(id, json!([change]))
+    };
+    let admins = json!({"object": {"spec": {"admins": [{"user": "anna"}]}}});
+    let made = desk.commit(&[settings("r1", "create", admins.clone())], &mut known);
+    assert_eq!(shown(&made.expect("it works")), ["ok"]);
+    let head = world.head().expect("a head");
+    let mut tree = TreeEdit::new(world.git(), Some(world.git().commit(head).unwrap().tree));
+    tree.put(&RepoPath::new("titan.yaml").unwrap(), b"kind: Flit\n").unwrap();
+    let draft = CommitDraft {
+        tree: tree.write().unwrap(),
+        parents: vec![head],
+        author: signature(),
+        committer: signature(),
+        message: "broken\n".into(),
+    };
+    let broken = world.git().write_commit(&draft).unwrap();
+    world.git().advance("main", Some(head), broken).unwrap();
+    world.git().check_out(broken, &[RepoPath::new("titan.yaml").unwrap()]).unwrap();
+    let by = |user: &str, request: Request| Request {
+        subject: Some(Subject::Person(Person { user: user.into(), ..Person::default() })),
+        ..request
+    };
+    let mend = |id: &str| settings(id, "update", admins.clone());
+    let outcomes = desk.commit(&[by("ben", mend("r2")), by("anna", mend("r3"))], &mut known);
+    let outcomes = shown(&outcomes.expect("it works"));
+    assert_eq!(outcomes[1], "ok", "{outcomes:?}");
+    assert_eq!(outcomes[0], "this takes an admin of the fleet");
 }

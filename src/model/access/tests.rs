@@ -310,5 +310,17 @@ fn needs_and_subjects_are_told() {
     let text = "a role in a workspace that may use host `berlin`";
     assert_eq!(need(Verb::Read, &read).to_string(), text);
     assert_eq!(person("ada@example.com", &[]).to_string(), "ada@example.com");
+    // Nobody is called like somebody else.
+    for (user, issuer, expected) in [
+        ("host berlin", None, "\"host berlin\""),
+        ("ci release", None, "\"ci release\""),
+        ("development", None, "\"development\""),
+        ("ada (partner)", None, "\"ada (partner)\""),
+        ("ada", Some("partner"), "ada (partner)"),
+    ] {
+        let issuer = issuer.map(str::to_owned);
+        let person = Person { user: user.into(), issuer, ..Person::default() };
+        assert_eq!(Subject::Person(person).to_string(), expected);
+    }
     assert_eq!(job("release").to_string(), "ci release");
 }

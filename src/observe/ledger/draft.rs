@@ -104,10 +104,7 @@ impl Draft {
         if let Some(diagnostics) = &self.diagnostics {
             edit.put(&files::diagnostics_path(), &files::write(diagnostics))?;
         }
-        for request in self.dirty.requests.values() {
-            let path = files::request_path(&request.id);
-            edit.put_sibling(&path, &files::write(request), Sibling::of(&"request"))?;
-        }
+        self.put_requests(repository, base, &mut edit)?;
         let tree = edit.write()?;
         Ok((Some(tree) != self.tree).then_some(tree))
     }

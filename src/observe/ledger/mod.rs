@@ -18,6 +18,7 @@ mod load;
 mod merge;
 mod reconcile;
 mod record;
+mod refused;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};

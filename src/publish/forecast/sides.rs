@@ -10,14 +10,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use super::Point;
-use crate::git::{GitError, Repository, Sources, directory_files};
+use crate::git::{GitError, Repository, Sources, directory_files, settings_at};
 use crate::model::{
     AssignmentRef, Assignments, Fleet, Manifests, Pairs, Revision, Schedule, SourceChanges,
 };
 use crate::parse::{self, Parsed, Parser};
 use crate::plan::guard::{self, After, Before};
 use crate::plan::preview::Side;
-use crate::publish::{self, Glance, Rendered, SOURCE_TRAILER, Wanted, settings_at};
+use crate::publish::{self, Glance, Rendered, SOURCE_TRAILER, Wanted};
 use crate::schedule::schedule;
 
 /// One state, read and placed.

@@ -276,6 +276,7 @@ fn what_there_is_can_be_read() {
     {
         assert!(matches!(api.get(&format!("/api/v1/plan?{bad}")).0, 400 | 404), "{bad}");
     }
+    assert_eq!(api.get(&format!("/api/v1/diagnostics?revision={first}")).0, 400);
     let (_, past) = api.get(&format!("/api/v1/hosts?revision={first}"));
     assert_eq!(names(&past), ["tim-pi"]);
 }

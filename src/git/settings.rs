@@ -1,6 +1,6 @@
 //! The settings by which a commit of the config branch is judged.
 
-use crate::git::{GitError, Repository};
+use super::{GitError, Repository};
 use crate::model::{FleetSpec, Limits, Revision};
 use crate::parse::parse;
 
