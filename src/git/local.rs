@@ -1,30 +1,75 @@
 //! Handles of the object database and the refs, which are handed on: to open one costs as much as to read
 //! some ten objects.
+//!
+//! A handle keeps the packs that it has read in the address space. So all of them, and what they share, are
+//! given up now and then, and when packs are merged.
 
 use std::ops::Deref;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Repository;
 
-/// Handles that wait for the next one who needs one. Each has some of the packs in its address space.
+/// Handles that wait for the next one who needs one.
 const WAITING: usize = 8;
+/// So many packs are written by this process until all are opened anew.
+const PACKS: usize = 64;
 
-/// See the module.
-pub(super) type Waiting = Mutex<Vec<gix::Repository>>;
+/// Handles that nobody uses.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    handles: Vec<gix::Repository>,
+    /// Those of an earlier one are given up.
+    generation: u64,
+    /// Packs that were written since.
+    packs: usize,
+}
 
 /// A handle, for one thread at a time.
 pub(super) struct Local {
     repository: Repository,
     /// Only gone while it is dropped.
     gix: Option<gix::Repository>,
+    generation: u64,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None of the handles that there are is used again.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        *state = State { generation: state.generation + 1, ..State::default() };
+    }
+
+    /// A pack was written; whether it is time to open all anew.
+    fn written(&self) -> bool {
+        let mut state = self.lock();
+        state.packs += 1;
+        state.packs >= PACKS
+    }
 }
 
 impl Repository {
     /// A handle for this thread.
     pub(super) fn local(&self) -> Local {
-        let waiting = self.waiting().lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (waiting, generation) = {
+            let mut state = self.waiting().lock();
+            (state.handles.pop(), state.generation)
+        };
         let gix = Some(waiting.unwrap_or_else(|| self.open_local()));
-        Local { repository: self.unstaged(), gix }
+        Local { repository: self.unstaged(), gix, generation }
+    }
+
+    /// A pack was written.
+    pub(super) fn pack_written(&self) {
+        if self.waiting().written() {
+            self.reopen();
+        }
     }
 }
 
@@ -45,9 +90,9 @@ impl Deref for Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        let mut waiting = self.repository.waiting().lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < WAITING {
-            waiting.extend(self.gix.take());
+        let mut state = self.repository.waiting().lock();
+        if state.generation == self.generation && state.handles.len() < WAITING {
+            state.handles.extend(self.gix.take());
         }
     }
 }

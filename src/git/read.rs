@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use gix::bstr::{BStr, ByteSlice};
 use gix::objs::tree::EntryKind as Mode;
@@ -27,8 +27,11 @@ pub struct Repository {
 
 #[derive(Debug)]
 struct Shared {
-    inner: ThreadSafeRepository,
+    inner: RwLock<ThreadSafeRepository>,
+    /// What it was opened with.
+    path: PathBuf,
     git_dir: PathBuf,
+    own_git_dir: PathBuf,
     worktree: Option<PathBuf>,
     commits: Mutex<Commits>,
     waiting: Waiting,
@@ -98,8 +101,10 @@ impl Repository {
         let git_dir = local.common_dir();
         let git_dir = git_dir.canonicalize().map_err(|e| GitError::io("resolve", git_dir, e))?;
         let worktree = local.workdir().map(Path::to_owned);
+        let own_git_dir = inner.git_dir().to_owned();
         let (commits, waiting) = (Mutex::default(), Waiting::default());
-        let shared = Shared { inner, git_dir, worktree, commits, waiting };
+        let inner = RwLock::new(inner);
+        let shared = Shared { inner, path, git_dir, own_git_dir, worktree, commits, waiting };
         Ok(Self { shared: Arc::new(shared), stage: None })
     }
 
@@ -123,7 +128,7 @@ impl Repository {
 
     /// The directory that holds HEAD and the index: for linked worktrees not the common one.
     pub(super) fn own_git_dir(&self) -> &Path {
-        self.shared.inner.git_dir()
+        &self.shared.own_git_dir
     }
 
     /// Whether a part of the history was not cloned.
@@ -140,7 +145,16 @@ impl Repository {
 
     /// A new handle. It shares all caches but its own buffers.
     pub(super) fn open_local(&self) -> gix::Repository {
-        self.shared.inner.to_thread_local()
+        self.shared.inner.read().unwrap_or_else(PoisonError::into_inner).to_thread_local()
+    }
+
+    /// Lets go of all packs, which are opened again as they are needed: what was read of them stays in
+    /// memory until then, and so do packs that are merged since.
+    pub(super) fn reopen(&self) {
+        // As long as it cannot be opened, the old one is as good.
+        let Ok(new) = ThreadSafeRepository::open_opts(&self.shared.path, options()) else { return };
+        *self.shared.inner.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.waiting().forget();
     }
 
     /// Handles that nobody uses.
