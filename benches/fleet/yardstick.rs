@@ -118,9 +118,14 @@ pub(crate) fn import_anew(folder: &Path, stream: &Path) -> Result<f64> {
 
 /// A copy of a repository.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
-    let copied = Command::new("cp").arg("-R").arg(from).arg(to).status()?;
-    ensure!(copied.success(), "`{}` cannot be copied", from.display());
-    Ok(())
+    // Git may take a file away that is merged elsewhere.
+    for _ in 0..3 {
+        if Command::new("cp").arg("-R").arg(from).arg(to).status()?.success() {
+            return Ok(());
+        }
+        drop(std::fs::remove_dir_all(to));
+    }
+    anyhow::bail!("`{}` cannot be copied", from.display())
 }
 
 /// Waits until what was written before is on the disk, so that nobody else pays for it.
