@@ -46,11 +46,14 @@ impl Waiting {
         *state = State { generation: state.generation + 1, ..State::default() };
     }
 
-    /// A pack was written; whether it is time to open all anew.
-    fn written(&self) -> bool {
-        let mut state = self.lock();
-        state.packs += 1;
-        state.packs >= PACKS
+    /// A pack was written.
+    pub(super) fn written(&self) {
+        self.lock().packs += 1;
+    }
+
+    /// Whether it is time to open all anew.
+    pub(super) fn is_old(&self) -> bool {
+        self.lock().packs >= PACKS
     }
 }
 
@@ -63,13 +66,6 @@ impl Repository {
         };
         let gix = Some(waiting.unwrap_or_else(|| self.open_local()));
         Local { repository: self.unstaged(), gix, generation }
-    }
-
-    /// A pack was written.
-    pub(super) fn pack_written(&self) {
-        if self.waiting().written() {
-            self.reopen();
-        }
     }
 }
 

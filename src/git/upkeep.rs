@@ -52,6 +52,10 @@ impl Repository {
     /// # Errors
     /// When `git repack` fails or takes too long, or files cannot be made.
     pub fn upkeep(&self) -> Result<bool, GitError> {
+        if self.waiting().is_old() {
+            // Here nobody waits for what is let go of.
+            self.reopen();
+        }
         let packs = self.packs();
         if packs.partial || (packs.count < PACKS && !self.has_many_loose()) {
             return Ok(false);
