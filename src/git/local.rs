@@ -2,7 +2,7 @@
 //! some ten objects.
 //!
 //! A handle keeps the packs that it has read in the address space. So all of them, and what they share, are
-//! given up now and then, and when packs are merged.
+//! given up now and then.
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,9 @@ use super::Repository;
 
 /// Handles that wait for the next one who needs one.
 const WAITING: usize = 8;
-/// So many packs are written by this process until all are opened anew.
-const PACKS: usize = 64;
+/// So many packs are written by this process until all are opened anew: seldom, as who reads next has to
+/// find its way through large ones again.
+const PACKS: usize = 1000;
 
 /// Handles that nobody uses.
 #[derive(Debug, Default)]

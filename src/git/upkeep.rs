@@ -71,9 +71,6 @@ impl Repository {
         let done = self.merge_packs(&file);
         // Closing it would not do: a program that is being started has a copy for an instant.
         file.unlock().map_err(failed)?;
-        if matches!(done, Ok(true)) {
-            self.reopen();
-        }
         done
     }
 
