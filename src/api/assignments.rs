@@ -17,7 +17,7 @@ use super::list::{self, Page};
 use super::query::Query;
 use super::{Caller, Context};
 use crate::git::{GitError, Repository};
-use crate::model::{AssignmentRef, AssignmentStatus, Labels, Name, ObjectRef, Revision};
+use crate::model::{AssignmentRef, AssignmentStatus, Labels, Name, ObjectRef, RepoPath, Revision};
 use crate::observe::Snapshot;
 use crate::observe::view::{Scope, StatusView, of_host};
 
@@ -85,12 +85,10 @@ impl Asked {
         let after = self.query.after.as_deref().unwrap_or_default();
         let (begin, done) = after.split_once('/').unwrap_or((after, ""));
         let all = &self.snapshot.folders;
-        let one = self.query.host.as_ref().map(|host| all.get_key_value(host));
-        let (one, all) = match one {
-            Some(one) => (one, None),
-            None => (None, Some(all.iter())),
+        let folders: Box<dyn Iterator<Item = (&Name, &RepoPath)>> = match &self.query.host {
+            Some(host) => Box::new(all.get_key_value(host).into_iter()),
+            None => Box::new(all.iter()),
         };
-        let folders = one.into_iter().chain(all.into_iter().flatten());
         let folders = folders.filter(|(host, _)| host.as_str() >= begin);
         for (looked, (host, folder)) in folders.enumerate() {
             if looked == HOSTS {

@@ -17,7 +17,7 @@ use crate::api::Context;
 use crate::api::body;
 use crate::api::error::{Refused, Reply};
 use crate::change::wish::{self, Wanted, Wish};
-use crate::change::{Mode, Options, Request};
+use crate::change::{Mode, Options, Request, own_branch};
 use crate::git::{Signature, valid_branch_name};
 use crate::model::{RequestId, RequestStatus, Timestamp};
 
@@ -171,7 +171,7 @@ fn request_id(headers: &HeaderMap) -> Result<RequestId, Refused> {
 
 /// The branch of its own, if the change is to have one.
 fn branch(id: &RequestId, wish: &Wish) -> Result<Option<String>, Refused> {
-    let branch = (wish.mode == wish::Mode::PullRequest).then(|| format!("titan/change/{id}"));
+    let branch = (wish.mode == wish::Mode::PullRequest).then(|| own_branch(id));
     match branch {
         Some(branch) if !valid_branch_name(&branch) => Err(Refused::BadRequest(
             "`Idempotency-Key`: no branch can have this name; use letters, digits, `-` and `_`"
