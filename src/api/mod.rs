@@ -39,8 +39,10 @@ mod plan;
 mod query;
 mod rate;
 mod request;
+mod sending;
 mod server;
 mod tls;
+mod turns;
 mod webhooks;
 
 use std::future::Future;

@@ -73,12 +73,14 @@ pub(super) struct State {
     lost_races: u32,
     /// Merging packs, beside everything else; `true` when it worked.
     upkeep: Option<JoinHandle<bool>>,
-    /// Objects were written since the last one.
+    /// Objects were written since the last one, by this process or by who moved the config branch.
     wrote: bool,
     upkeep_after: Instant,
 }
 
-/// How long the repository's upkeep rests after a fault.
+/// How long the repository's upkeep rests: to look what there is costs some hundred files.
+const UPKEEP_PAUSE: Duration = Duration::from_millis(250);
+/// The same after a fault.
 const UPKEEP_REST: Duration = Duration::from_secs(300);
 
 /// Most reports that wait for a pass.
@@ -264,10 +266,9 @@ impl State {
 
     /// Merges packs when there are many, one run at a time; nobody waits for it.
     async fn keep_up(&mut self) {
-        if let Some(upkeep) = self.upkeep.take_if(|upkeep| upkeep.is_finished())
-            && !upkeep.await.unwrap_or(false)
-        {
-            self.upkeep_after = Instant::now() + UPKEEP_REST;
+        if let Some(upkeep) = self.upkeep.take_if(|upkeep| upkeep.is_finished()) {
+            let done = upkeep.await.unwrap_or(false);
+            self.upkeep_after = Instant::now() + if done { UPKEEP_PAUSE } else { UPKEEP_REST };
         }
         if !self.wrote || self.upkeep.is_some() || Instant::now() < self.upkeep_after {
             return;
@@ -354,7 +355,8 @@ fn first_pass(
     let pass = reconciler.pass()?;
     let git = &repository.repository;
     let head = git.branch(&pass.settings.branches.status)?;
-    let ledger = Ledger::load(git, head, &pass.settings.limits, Timestamp::now())?;
+    // Nobody reads all of it again.
+    let ledger = Ledger::load(&git.apart()?, head, &pass.settings.limits, Timestamp::now())?;
     Ok((pass, ledger))
 }
 

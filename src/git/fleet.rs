@@ -91,6 +91,14 @@ impl FleetRepository {
         Ok(Self { repository, location: location.clone(), branch, remote })
     }
 
+    /// The same, with its repository opened anew: see [`Repository::apart`].
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub fn apart(&self) -> Result<Self, GitError> {
+        Ok(Self { repository: self.repository.apart()?, ..self.clone() })
+    }
+
     /// Brings the clone up to date with its remote; nothing to do for a local repository. A clone
     /// that turns out to be damaged is made again.
     ///

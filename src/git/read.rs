@@ -108,6 +108,15 @@ impl Repository {
         Ok(Self { shared: Arc::new(shared), stage: None })
     }
 
+    /// The same, opened anew: what is read through it is in memory no longer than it is. It takes as long as
+    /// to read some hundred objects.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub fn apart(&self) -> Result<Self, GitError> {
+        Self::open(&self.shared.path)
+    }
+
     /// Opens the repository around `path`, as `git` would find it.
     ///
     /// # Errors

@@ -17,6 +17,9 @@ use super::{GitError, Repository};
 /// Merging starts at this many packs: some more may come while it runs.
 const PACKS: usize = 20;
 
+/// At this many there is no more time to lose: each costs every reader.
+const MANY: usize = 3 * PACKS;
+
 /// Merging starts at this many loose objects.
 const LOOSE: usize = 2000;
 
@@ -68,24 +71,24 @@ impl Repository {
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let done = self.merge_packs(&file);
+        let done = self.merge_packs(&file, packs.count >= MANY);
         // Closing it would not do: a program that is being started has a copy for an instant.
         file.unlock().map_err(failed)?;
         done
     }
 
     /// See [`Repository::upkeep`], under titan's own `lock`, which git keeps while it is at work.
-    fn merge_packs(&self, lock: &File) -> Result<bool, GitError> {
+    fn merge_packs(&self, lock: &File, soon: bool) -> Result<bool, GitError> {
         let Some(_gc) = Gc::begin(self.git_dir())? else { return Ok(false) };
         clear_leftovers(self);
         let path = self.git_dir().join(LOCK);
         let lock = lock.try_clone().map_err(|source| GitError::io("open", &path, source))?;
-        // Hosts wait for the other core.
         let git = Git::new(Some(self.git_dir()), "repack", LIMIT)
             .config("repack.writeBitmaps=false")
             .config("pack.threads=1")
-            .holding(lock)
-            .behind();
+            .holding(lock);
+        // Hosts wait for the other core; but behind everybody it never ends where all are busy.
+        let git = if soon { git } else { git.behind() };
         git.run(["--geometric=2", "-d", "-l", "-n", "-q"], [] as [&str; 0])??;
         Ok(true)
     }

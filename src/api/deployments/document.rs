@@ -59,12 +59,13 @@ fn responses(schema: &str, others: &[u16]) -> Value {
             403 => "The token is that of another host",
             404 => "There is no such host or assignment",
             409 => "Somebody else than titan wrote to the host's folder",
+            429 => "The host has not taken the answers before this one",
             _ => "Not yet, or not now; try again later",
         };
         (status.to_string(), json!({"description": description, "content": content("Error")}))
     };
     let mut all: Map<String, Value> =
-        [401, 403, 404, 503].iter().chain(others).map(|status| refused(*status)).collect();
+        [401, 403, 404, 429, 503].iter().chain(others).map(|status| refused(*status)).collect();
     let mut good = json!({"description": "As it is", "content": content(schema)});
     if others.contains(&400) {
         let tag = json!({"ETag": {"description": "The tree id", "schema": {"type": "string"}}});

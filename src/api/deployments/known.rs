@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::super::Context;
 use super::super::error::Refused;
+use super::super::turns::{Turn, Turns};
 use super::answer::{self, Wanted};
 use crate::git::{EntryKind, GitError, Repository};
 use crate::model::{HostDeployments, Limits, Name, RepoPath, Revision, TreeId};
@@ -21,6 +22,14 @@ const LINEAGE: usize = 1000;
 const RECENT: usize = 8;
 /// Answers that are read from Git at one time.
 const READS: usize = 4;
+/// Answers on their way to one host: each is in memory until the host has taken it.
+const OF_HOST: u32 = 4;
+/// It has them all.
+const SLOW: Refused = Refused::TooOften {
+    what: "answers at a time that the host has not taken yet",
+    limit: OF_HOST,
+    retry_after: 1,
+};
 
 /// Where the folder of each host lies.
 type Folders = BTreeMap<Name, RepoPath>;
@@ -30,11 +39,13 @@ type Folders = BTreeMap<Name, RepoPath>;
 pub(in super::super) struct Known {
     view: Mutex<Option<Arc<View>>>,
     reads: Semaphore,
+    /// Answers that their hosts have not taken yet.
+    answers: Turns,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self { view: Mutex::default(), reads: Semaphore::new(READS) }
+        Self { view: Mutex::default(), reads: Semaphore::new(READS), answers: Turns::new(usize::MAX, OF_HOST as usize) }
     }
 }
 
@@ -91,20 +102,22 @@ impl Known {
         Ok(found.unwrap_or_default())
     }
 
-    /// Reads what is asked for from Git.
+    /// Reads what is asked for from Git; the turn is the answer's until its host has taken it.
     pub(super) async fn answer(
         &self,
         context: &Context,
         view: Arc<View>,
         wanted: Wanted,
-    ) -> Result<HostDeployments, Refused> {
+    ) -> Result<(HostDeployments, Turn), Refused> {
         const HEALING: Refused = Refused::NotYet("the rendered branch is being put right");
         let generation = view.places.generation.ok_or(HEALING)?;
         let head = (view.places.revision, generation);
         let repository = context.needs.repository.repository.clone();
         let limits: Limits = context.snapshot().limits.clone();
-        let _turn = self.turn().await;
-        aside(move || answer::read(&repository, &limits, head, &wanted)).await?
+        let turn = self.answers.begin(wanted.host.as_str()).ok_or(SLOW)?;
+        let _read = self.turn().await;
+        let answer = aside(move || answer::read(&repository, &limits, head, &wanted)).await??;
+        Ok((answer, turn))
     }
 
     async fn turn(&self) -> tokio::sync::SemaphorePermit<'_> {

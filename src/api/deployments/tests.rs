@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
@@ -162,6 +164,17 @@ impl World {
         assert_eq!(text.is_empty(), status == 304);
         let body = serde_json::from_str(&text).unwrap_or_default();
         Answer { status, etag, rendered, body }
+    }
+
+    /// Asks for all that `a` is to run, and reads no more than the start of the answer, if it is a good one.
+    async fn ask_for_all(&self) -> Option<TcpStream> {
+        let address = self.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        let request = "GET /api/v1/hosts/a/deployments HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer a\r\n\r\n";
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        timeout(PATIENCE, connection.read_exact(&mut start)).await.unwrap().unwrap();
+        (&start == b"HTTP/1.1 200").then_some(connection)
     }
 
     async fn get(&self, rest: &str, etag: Option<&str>) -> Answer {
@@ -322,6 +335,33 @@ async fn what_is_too_much_is_asked_for_alone_or_refused() {
     assert_eq!(problem.reason, "TooLarge");
     assert_eq!(problem.message, "`f` is larger than 10485760 bytes");
     assert!(said.deployments[1].files.is_some(), "the others go on");
+}
+
+#[tokio::test]
+async fn answers_that_a_host_does_not_take_are_few() {
+    let world = World::new().await;
+    // More than the system takes over of a connection that nobody reads.
+    let large = "x".repeat(10 << 20);
+    world.render(&[("hosts/a/.titan", A), ("hosts/b/.titan", B), ("hosts/a/w/l/x/f", &large)]);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        slow.push(world.ask_for_all().await.expect("there is room"));
+    }
+    let few = "more than 4 answers at a time that the host has not taken yet";
+    assert_eq!(world.get("", None).await.error(), (429, few));
+    assert_eq!(world.get("/w/l/x", None).await.error(), (429, few));
+    assert_eq!(world.get_with("b", "b", "", None).await.drawn(), "=", "others are not concerned");
+
+    // One is taken, another one is given up: each makes room.
+    let mut taken = slow.pop().unwrap();
+    let mut rest = vec![0; large.len()];
+    timeout(PATIENCE, taken.read_exact(&mut rest)).await.unwrap().unwrap();
+    slow.pop();
+    let start = Instant::now();
+    while slow.len() < 4 {
+        assert!(start.elapsed() < PATIENCE, "there is room again");
+        slow.extend(world.ask_for_all().await);
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,6 @@ mod document;
 mod steps;
 mod stream;
 mod told;
-mod turns;
 mod wanted;
 
 use std::convert::Infallible;
@@ -32,6 +31,7 @@ use warp::hyper::body::Bytes;
 use warp::{Filter, Rejection, Reply as _};
 
 use super::error::{Refused, Reply};
+use super::turns::Turns;
 use super::{Context, error};
 pub(super) use document::paths;
 use stream::Reader;
@@ -40,11 +40,15 @@ use wanted::Wanted;
 /// Pieces of a stream that wait for its client.
 const PIECES: usize = 2;
 
+/// Streams at a time, less than there may be connections, so that most are left for others; and of one caller.
+const ALL: usize = 1000;
+const OF_ONE: usize = 32;
+
 /// One for all streams.
 #[derive(Debug)]
 pub(super) struct Events {
     steps: steps::Steps,
-    turns: turns::Turns,
+    turns: Turns,
     /// Whether all streams are to end.
     closed: watch::Sender<bool>,
 }
@@ -52,7 +56,7 @@ pub(super) struct Events {
 impl Default for Events {
     fn default() -> Self {
         let closed = watch::channel(false).0;
-        Self { steps: steps::Steps::default(), turns: turns::Turns::default(), closed }
+        Self { steps: steps::Steps::default(), turns: Turns::new(ALL, OF_ONE), closed }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::steps::Steps;
-use super::turns::OF_ONE;
+use super::OF_ONE;
 use crate::api::{Needs, Options, serve};
 use crate::git::{CommitDraft, FleetRepository, Location, Repository, Signature, TreeEdit};
 use crate::model::{Fleet, Limits, RepoPath, Revision};

@@ -44,7 +44,9 @@ impl State {
             Err(error) => return self.note_flush(Err(error)),
         };
         self.flushing = Some(spawn_blocking(move || {
-            let done = draft.write(&repository, &branch, now);
+            // Hosts that report change files all over the branch; nobody else needs what is read of it here.
+            let apart = repository.apart();
+            let done = apart.and_then(|apart| draft.write(&apart, &branch, now));
             let lost = matches!(done, Err(GitError::Conflict { .. }));
             let done = if lost { repository.refresh().and(done) } else { done };
             Flushed { draft, done }

@@ -13,8 +13,8 @@ use crate::observe::Snapshot;
 impl State {
     pub(super) fn take_over(&mut self, pass: Box<Pass>) {
         let took_ms = millis(pass.timings.total());
+        self.wrote = true;
         for commit in &pass.commits {
-            self.wrote |= commit.own;
             tracing::info!(
                 source = %commit.source.id.short(), rendered = %commit.revision.short(),
                 generation = commit.generation, assignments = commit.changed.count(), took_ms,
