@@ -45,7 +45,11 @@ pub(in super::super) struct Known {
 
 impl Default for Known {
     fn default() -> Self {
-        Self { view: Mutex::default(), reads: Semaphore::new(READS), answers: Turns::new(usize::MAX, OF_HOST as usize) }
+        Self {
+            view: Mutex::default(),
+            reads: Semaphore::new(READS),
+            answers: Turns::new(usize::MAX, OF_HOST as usize),
+        }
     }
 }
 

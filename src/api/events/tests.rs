@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::steps::Steps;
 use super::OF_ONE;
+use super::steps::Steps;
 use crate::api::{Needs, Options, serve};
 use crate::git::{CommitDraft, FleetRepository, Location, Repository, Signature, TreeEdit};
 use crate::model::{Fleet, Limits, RepoPath, Revision};

@@ -1,5 +1,10 @@
 //! A request over HTTP becomes a commit, and reaches a host.
 
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -340,7 +345,7 @@ fn insist(
     (addresses, first): (&[String], usize),
     id: &str,
     body: &str,
-) -> std::time::Duration {
+) -> Duration {
     for turn in 0.. {
         let address = &addresses[(first + turn) % addresses.len()];
         let url = format!("http://{address}/api/v1/changes?wait=committed");
@@ -348,11 +353,50 @@ fn insist(
         let request = caller.client.post(url).header("Idempotency-Key", id).body(body.to_owned());
         match caller.status(request) {
             Some(200) => return start.elapsed(),
-            Some(503 | 504) | None => std::thread::sleep(std::time::Duration::from_millis(20)),
+            Some(503 | 504) | None => std::thread::sleep(Duration::from_millis(20)),
             Some(other) => panic!("{id}: {other}"),
         }
     }
     unreachable!("it goes on until it is done")
+}
+
+/// The requests in history, and how often each was made.
+fn made(repository: &ConfigRepo) -> BTreeMap<String, usize> {
+    let head = repository.head("main").expect("a head");
+    let mut made = BTreeMap::new();
+    for revision in repository.git.first_parents(head, None, usize::MAX).expect("history") {
+        let commit = repository.git.commit(revision).expect("a commit");
+        if let Some(id) = commit.trailer("Titan-Request-Id") {
+            *made.entry(id.to_owned()).or_default() += 1;
+        }
+    }
+    made
+}
+
+/// Its change is made or not; it learns which when it asks again, under the same id.
+#[test]
+fn who_hangs_up_may_ask_again() {
+    const TRIES: u64 = 60;
+    let api = Api::start(fleet());
+    for n in 0..TRIES {
+        let (id, object) = (format!("hung-{n}"), json!({"metadata": {"labels": {"n": "x"}}}));
+        let changes =
+            json!([{"op": "create", "kind": "Host", "name": format!("h{n}"), "object": object}]);
+        let body = json!({"changes": changes}).to_string();
+        let length = body.len();
+        let request = format!(
+            "POST /api/v1/changes?wait=committed HTTP/1.1\r\nHost: titan\r\nIdempotency-Key: {id}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let mut connection = TcpStream::connect(&api.address).expect("a connection");
+        connection.write_all(request.as_bytes()).expect("it is sent");
+        // Each time at another moment.
+        std::thread::sleep(Duration::from_micros(n * 50));
+        drop(connection);
+        let (status, change) = api.post(&id, &changes);
+        assert_eq!((status, change["state"].as_str()), (200, Some("Committed")), "{n}: {change}");
+    }
+    let made = made(&api.repository);
+    assert!(made.len() as u64 == TRIES && made.values().all(|count| *count == 1), "{made:?}");
 }
 
 /// Eight writers, three controllers on one repository; a controller is killed now and then.
@@ -393,7 +437,7 @@ fn what_is_acknowledged_is_in_history_exactly_once() {
         while std::env::var_os("TITAN_NO_KILLS").is_none()
             && !writers.iter().all(std::thread::ScopedJoinHandle::is_finished)
         {
-            std::thread::sleep(std::time::Duration::from_millis(500 + 500 * u64::from(each > 500)));
+            std::thread::sleep(Duration::from_millis(500 + 500 * u64::from(each > 500)));
             let number = usize::try_from(random.below(3)).expect("few");
             std::mem::replace(&mut controllers[number], start(number)).kill();
             kills += 1;
@@ -404,14 +448,7 @@ fn what_is_acknowledged_is_in_history_exactly_once() {
     times.sort_unstable();
     let p99 = times[times.len() * 99 / 100];
     eprintln!("{} changes in {took:?}, p99 {p99:?}, {kills} kills", times.len());
-    let head = repository.head("main").expect("a head");
-    let mut seen = std::collections::BTreeMap::<String, usize>::new();
-    for revision in repository.git.first_parents(head, None, usize::MAX).expect("history") {
-        let commit = repository.git.commit(revision).expect("a commit");
-        if let Some(id) = commit.trailer("Titan-Request-Id") {
-            *seen.entry(id.to_owned()).or_default() += 1;
-        }
-    }
+    let seen = made(&repository);
     assert_eq!(seen.len(), WRITERS * each);
     assert!(seen.values().all(|count| *count == 1), "{seen:?}");
     repository.assert_sound();
