@@ -19,10 +19,8 @@ use warp::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use warp::{Filter, Rejection};
 
 use super::Context;
-use super::error::{READ, Refused, Reply, get, json_reply};
+use super::error::{READ, Refused, Reply, get, json_reply_holding};
 use super::hosts::authenticate;
-use super::sending::Held;
-use super::turns::Turn;
 use crate::model::{DeploymentRef, Name, Revision, TreeId};
 use crate::observe::Snapshot;
 use answer::Wanted;
@@ -167,8 +165,8 @@ async fn now(
     let base = base(context, view, host, since).await?;
     let wanted = Wanted { host: host.clone(), tree, base, only: None };
     let (answer, turn) = context.known.answer(context, Arc::clone(view), wanted).await?;
-    let reply = with_names(json_reply(StatusCode::OK, &answer), tree, view.places.revision);
-    Ok(holding(reply, turn))
+    let reply = json_reply_holding(StatusCode::OK, &answer, turn);
+    Ok(with_names(reply, tree, view.places.revision))
 }
 
 /// The tree of the host's folder at the revision that the client names; `None` where that is not on the
@@ -198,7 +196,7 @@ async fn files(
     let wanted = Wanted { host: host.clone(), tree, base: None, only: Some(deployment) };
     let (answer, turn) = context.known.answer(context, view, wanted).await?;
     let found = answer.deployments.first().ok_or(Refused::NotFound)?;
-    Ok(holding(json_reply(StatusCode::OK, found), turn))
+    Ok(json_reply_holding(StatusCode::OK, found, turn))
 }
 
 /// The fleet has the host, and the rendered branch has no folder for it (yet).
@@ -208,11 +206,6 @@ fn with_names(mut reply: Reply, tree: TreeId, rendered: Revision) -> Reply {
     let value = |text: &str| HeaderValue::from_str(text).expect("because digits may stand there");
     reply.headers_mut().insert(header::ETAG, value(&format!("\"{tree}\"")));
     reply.headers_mut().insert(RENDERED, value(&rendered.to_string()));
-    reply
-}
-
-fn holding(mut reply: Reply, turn: Turn) -> Reply {
-    reply.extensions_mut().insert(Held::from(turn));
     reply
 }
 

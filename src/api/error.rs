@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use warp::http::{Method, Response, StatusCode, header};
+use warp::hyper::body::Bytes;
 use warp::{Filter, Rejection};
 
 /// An answer: whole, or one that goes on.
@@ -164,10 +165,39 @@ pub(super) fn json_reply(status: StatusCode, body: &impl serde::Serialize) -> Re
     finish(Response::builder().status(status), body)
 }
 
+/// The same, which holds something until its client has taken all of it, or is gone.
+pub(super) fn json_reply_holding<T: Send + 'static>(
+    status: StatusCode,
+    body: &impl serde::Serialize,
+    held: T,
+) -> Reply {
+    let bytes = Bytes::from_owner(Holding { json: json(body), _held: held });
+    finish_with(Response::builder().status(status), bytes)
+}
+
+/// Whoever has a part of the bytes has all of this.
+struct Holding<T> {
+    json: Vec<u8>,
+    _held: T,
+}
+
+impl<T> AsRef<[u8]> for Holding<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+fn json(body: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("answers hold nothing that JSON lacks")
+}
+
 fn finish(builder: warp::http::response::Builder, body: &impl serde::Serialize) -> Reply {
-    let bytes = serde_json::to_vec(body).expect("answers hold nothing that JSON lacks");
+    finish_with(builder, json(body).into())
+}
+
+fn finish_with(builder: warp::http::response::Builder, json: Bytes) -> Reply {
     let builder = builder.header(header::CONTENT_TYPE, "application/json");
-    builder.body(bytes.into()).expect("fixed headers make a response")
+    builder.body(json.into()).expect("fixed headers make a response")
 }
 
 /// Answers what no route took.

@@ -39,7 +39,6 @@ mod plan;
 mod query;
 mod rate;
 mod request;
-mod sending;
 mod server;
 mod tls;
 mod turns;

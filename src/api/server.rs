@@ -29,7 +29,6 @@ use super::Options;
 use super::error::Reply;
 use super::patience::Patient;
 use super::request::Told;
-use super::sending::send;
 use super::tls::Tls;
 use crate::model::Limits;
 use crate::observe::Vitals;
@@ -133,7 +132,7 @@ where
             let told = Told::of(&request, Arc::clone(&self.vitals));
             let span = told.span();
             let answer = routes.call(request);
-            let answer = async move { answer.await.map(|response| send(told.end(response))) };
+            let answer = async move { answer.await.map(|response| told.end(response)) };
             answer.instrument(span)
         });
         let mut http = http1::Builder::new();

@@ -130,6 +130,7 @@ pub async fn run(
             Event::Refused(request) => state.refused(request),
             Event::Ended(Ended::Job(finished)) => state.ended(finished),
             Event::Ended(Ended::Flush(flushed)) => state.flush_ended(flushed),
+            Event::Ended(Ended::Upkeep(works)) => state.upkeep_ended(works),
             Event::Due => {}
             Event::Shutdown => break,
         }

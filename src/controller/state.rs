@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, block_in_place, spawn_blocking};
 use tokio::time::Instant;
 
 use super::reconcile::{Pass, Reconciler};
@@ -24,6 +24,8 @@ use crate::observe::{Changed, Ledger, Submission, Vitals};
 pub(super) enum Ended {
     Job(Finished),
     Flush(flush::Flushed),
+    /// `false` after a fault.
+    Upkeep(bool),
 }
 
 /// What a job came to, and the reconciler that did it.
@@ -71,7 +73,7 @@ pub(super) struct State {
     flush_faults: u32,
     /// How often the flush that is under way lost a race.
     lost_races: u32,
-    /// Merging packs, beside everything else; `true` when it worked.
+    /// Merging packs, beside everything else; `false` after a fault.
     upkeep: Option<JoinHandle<bool>>,
     /// Objects were written since the last one, by this process or by who moved the config branch.
     wrote: bool,
@@ -182,11 +184,12 @@ impl State {
 
     /// Ends with what is under way beside the loop; never, when nothing is.
     pub(super) fn next_ended(&mut self) -> impl Future<Output = Ended> {
-        let (job, flush) = (&mut self.job, &mut self.flushing);
+        let (job, flush, upkeep) = (&mut self.job, &mut self.flushing, &mut self.upkeep);
         async move {
             tokio::select! {
-                finished = end(job) => Ended::Job(finished),
-                flushed = end(flush) => Ended::Flush(flushed),
+                finished = end(job) => Ended::Job(finished.expect("a job does not panic")),
+                flushed = end(flush) => Ended::Flush(flushed.expect("a flush does not panic")),
+                works = end(upkeep) => Ended::Upkeep(works.unwrap_or(false)),
             }
         }
     }
@@ -261,19 +264,16 @@ impl State {
         if self.flush_due().is_some_and(|due| due <= Instant::now()) {
             self.start_flush();
         }
-        self.keep_up().await;
+        self.keep_up();
     }
 
     /// Merges packs when there are many, one run at a time; nobody waits for it.
-    async fn keep_up(&mut self) {
-        if let Some(upkeep) = self.upkeep.take_if(|upkeep| upkeep.is_finished()) {
-            let done = upkeep.await.unwrap_or(false);
-            self.upkeep_after = Instant::now() + if done { UPKEEP_PAUSE } else { UPKEEP_REST };
-        }
-        if !self.wrote || self.upkeep.is_some() || Instant::now() < self.upkeep_after {
+    fn keep_up(&mut self) {
+        if self.upkeep_due().is_none_or(|due| due > Instant::now()) {
             return;
         }
         self.wrote = false;
+        self.upkeep_after = Instant::now() + UPKEEP_PAUSE;
         let repository = self.config.repository.repository.clone();
         self.upkeep = Some(spawn_blocking(move || {
             let done = repository.upkeep();
@@ -289,6 +289,17 @@ impl State {
             }
             done.is_ok()
         }));
+    }
+
+    /// When packs may be merged; `None`: nothing was written, or it is under way.
+    fn upkeep_due(&self) -> Option<Instant> {
+        (self.wrote && self.upkeep.is_none()).then_some(self.upkeep_after)
+    }
+
+    pub(super) fn upkeep_ended(&mut self, works: bool) {
+        if !works {
+            self.upkeep_after = Instant::now() + UPKEEP_REST;
+        }
     }
 
     /// Writes what is known for the last time.
@@ -313,9 +324,8 @@ impl State {
             let left = due.duration_since(Timestamp::now());
             now + Duration::try_from(left).unwrap_or(Duration::ZERO)
         });
-        let flush = self.flush_due();
         let far = now + Duration::from_secs(3600);
-        deadline.into_iter().chain(flush).min().unwrap_or(far)
+        [deadline, self.flush_due(), self.upkeep_due()].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn poll(&self) -> Duration {
@@ -376,9 +386,9 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// What the job came to; never, when there is none.
-async fn end<T>(job: &mut Option<JoinHandle<T>>) -> T {
+async fn end<T>(job: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
     let Some(handle) = job else { return std::future::pending().await };
-    let done = handle.await.expect("a job does not panic");
+    let done = handle.await;
     *job = None;
     done
 }

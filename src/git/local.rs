@@ -11,9 +11,6 @@ use super::Repository;
 
 /// Handles that wait for the next one who needs one.
 const WAITING: usize = 8;
-/// So many packs are written by this process until all are opened anew: seldom, as who reads next has to
-/// find its way through large ones again.
-const PACKS: usize = 1000;
 
 /// Handles that nobody uses.
 #[derive(Debug, Default)]
@@ -24,8 +21,6 @@ struct State {
     handles: Vec<gix::Repository>,
     /// Those of an earlier one are given up.
     generation: u64,
-    /// Packs that were written since.
-    packs: usize,
 }
 
 /// A handle, for one thread at a time.
@@ -44,17 +39,7 @@ impl Waiting {
     /// None of the handles that there are is used again.
     pub(super) fn forget(&self) {
         let mut state = self.lock();
-        *state = State { generation: state.generation + 1, ..State::default() };
-    }
-
-    /// A pack was written.
-    pub(super) fn written(&self) {
-        self.lock().packs += 1;
-    }
-
-    /// Whether it is time to open all anew.
-    pub(super) fn is_old(&self) -> bool {
-        self.lock().packs >= PACKS
+        *state = State { generation: state.generation + 1, handles: Vec::new() };
     }
 }
 

@@ -15,6 +15,7 @@ use super::compare::{self, Side};
 use super::error::{damaged, gix_error};
 use super::local::Waiting;
 use super::pack::{Stage, Store};
+use super::upkeep::Diary;
 use crate::model::{RepoPath, Revision, TreeId};
 
 /// An open repository: its object database and refs. Cheap to clone, may be sent to other threads.
@@ -35,6 +36,7 @@ struct Shared {
     worktree: Option<PathBuf>,
     commits: Mutex<Commits>,
     waiting: Waiting,
+    diary: Arc<Diary>,
 }
 
 /// One entry of a tree.
@@ -87,6 +89,10 @@ impl Repository {
     /// [`GitError::NotARepository`]; [`GitError::RefFormat`] and [`GitError::ObjectFormat`] for
     /// kinds of repository that titan does not read.
     pub fn open(path: &Path) -> Result<Self, GitError> {
+        Self::open_with(path, Arc::default())
+    }
+
+    fn open_with(path: &Path, diary: Arc<Diary>) -> Result<Self, GitError> {
         let path =
             std::path::absolute(path).map_err(|source| GitError::io("resolve", path, source))?;
         let inner = ThreadSafeRepository::open_opts(&path, options())
@@ -104,17 +110,18 @@ impl Repository {
         let own_git_dir = inner.git_dir().to_owned();
         let (commits, waiting) = (Mutex::default(), Waiting::default());
         let inner = RwLock::new(inner);
-        let shared = Shared { inner, path, git_dir, own_git_dir, worktree, commits, waiting };
+        let shared =
+            Shared { inner, path, git_dir, own_git_dir, worktree, commits, waiting, diary };
         Ok(Self { shared: Arc::new(shared), stage: None })
     }
 
-    /// The same, opened anew: what is read through it is in memory no longer than it is. It takes as long as
-    /// to read some hundred objects.
+    /// The same without what is staged, opened anew: what is read through it is in memory no longer than it
+    /// is. It takes as long as to read some hundred objects.
     ///
     /// # Errors
     /// As [`Repository::open`].
     pub fn apart(&self) -> Result<Self, GitError> {
-        Self::open(&self.shared.path)
+        Self::open_with(&self.shared.path, Arc::clone(&self.shared.diary))
     }
 
     /// Opens the repository around `path`, as `git` would find it.
@@ -164,11 +171,16 @@ impl Repository {
         let Ok(new) = ThreadSafeRepository::open_opts(&self.shared.path, options()) else { return };
         *self.shared.inner.write().unwrap_or_else(PoisonError::into_inner) = new;
         self.waiting().forget();
+        self.diary().opened();
     }
 
     /// Handles that nobody uses.
     pub(super) fn waiting(&self) -> &Waiting {
         &self.shared.waiting
+    }
+
+    pub(super) fn diary(&self) -> &Diary {
+        &self.shared.diary
     }
 
     /// The same with what is staged.

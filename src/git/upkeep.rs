@@ -8,7 +8,9 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::pack;
 use super::process::Git;
@@ -20,6 +22,10 @@ const PACKS: usize = 20;
 /// At this many there is no more time to lose: each costs every reader.
 const MANY: usize = 3 * PACKS;
 
+/// So many packs are written by this process until it opens all anew: seldom, as who reads next has to
+/// find its way through large ones again.
+const OPEN: usize = 1000;
+
 /// Merging starts at this many loose objects.
 const LOOSE: usize = 2000;
 
@@ -29,6 +35,9 @@ const LOCK: &str = "titan-upkeep.lock";
 /// Longest time for one run; a full repack of the largest fleet takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// Longest time behind everybody else: where all are busy it would never end.
+const BEHIND: Duration = Duration::from_secs(30);
+
 /// A temporary file that nobody wrote to for so long is a killed process's.
 const LEFT: Duration = Duration::from_secs(3600);
 
@@ -37,6 +46,41 @@ const LEFT_UNLOCKED: Duration = Duration::from_secs(60);
 
 /// How long Git believes in a `gc.pid`.
 const GC: Duration = Duration::from_secs(12 * 3600);
+
+/// What this process knows of its runs; one for all that it has opened of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Diary {
+    /// Packs that were written since all were opened anew.
+    written: AtomicUsize,
+    /// When a run behind everybody else came to nothing.
+    starved: Mutex<Option<Instant>>,
+}
+
+impl Diary {
+    /// A pack was written.
+    pub(super) fn written(&self) {
+        self.written.fetch_add(1, Relaxed);
+    }
+
+    fn is_time_to_open(&self) -> bool {
+        self.written.load(Relaxed) >= OPEN
+    }
+
+    /// All are opened anew.
+    pub(super) fn opened(&self) {
+        self.written.store(0, Relaxed);
+    }
+
+    /// Whether the last run behind everybody else came to nothing. What it wrote lies around, so that is not
+    /// tried again before somebody has cleared it away.
+    fn is_starving(&self) -> bool {
+        self.starved().is_some_and(|at| at.elapsed() < LEFT)
+    }
+
+    fn starved(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.starved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What the packs' folder holds.
 #[derive(Debug, Default)]
@@ -55,7 +99,7 @@ impl Repository {
     /// # Errors
     /// When `git repack` fails or takes too long, or files cannot be made.
     pub fn upkeep(&self) -> Result<bool, GitError> {
-        if self.waiting().is_old() {
+        if self.diary().is_time_to_open() {
             // Here nobody waits for what is let go of.
             self.reopen();
         }
@@ -71,26 +115,41 @@ impl Repository {
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let done = self.merge_packs(&file, packs.count >= MANY);
+        let done = self.merge_packs(&file, packs.count < MANY);
         // Closing it would not do: a program that is being started has a copy for an instant.
         file.unlock().map_err(failed)?;
         done
     }
 
     /// See [`Repository::upkeep`], under titan's own `lock`, which git keeps while it is at work.
-    fn merge_packs(&self, lock: &File, soon: bool) -> Result<bool, GitError> {
+    fn merge_packs(&self, lock: &File, behind: bool) -> Result<bool, GitError> {
         let Some(_gc) = Gc::begin(self.git_dir())? else { return Ok(false) };
         clear_leftovers(self);
+        // Hosts wait for the other core.
+        if behind && !self.diary().is_starving() {
+            match self.repack(lock, BEHIND, Git::behind) {
+                Err(GitError::Timeout { .. }) => *self.diary().starved() = Some(Instant::now()),
+                done => return done.map(|()| true),
+            }
+        }
+        self.repack(lock, LIMIT, |git| git)?;
+        Ok(true)
+    }
+
+    fn repack(
+        &self,
+        lock: &File,
+        limit: Duration,
+        place: impl Fn(Git) -> Git,
+    ) -> Result<(), GitError> {
         let path = self.git_dir().join(LOCK);
         let lock = lock.try_clone().map_err(|source| GitError::io("open", &path, source))?;
-        let git = Git::new(Some(self.git_dir()), "repack", LIMIT)
+        let git = Git::new(Some(self.git_dir()), "repack", limit)
             .config("repack.writeBitmaps=false")
             .config("pack.threads=1")
             .holding(lock);
-        // Hosts wait for the other core; but behind everybody it never ends where all are busy.
-        let git = if soon { git } else { git.behind() };
-        git.run(["--geometric=2", "-d", "-l", "-n", "-q"], [] as [&str; 0])??;
-        Ok(true)
+        place(git).run(["--geometric=2", "-d", "-l", "-n", "-q"], [] as [&str; 0])??;
+        Ok(())
     }
 
     fn packs(&self) -> Packs {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::super::Context;
@@ -22,7 +22,8 @@ const LINEAGE: usize = 1000;
 const RECENT: usize = 8;
 /// Answers that are read from Git at one time.
 const READS: usize = 4;
-/// Answers on their way to one host: each is in memory until the host has taken it.
+/// Answers on their way to one host: each is in memory until the host has taken it. All hosts together have
+/// no bound but this: slow ones are not to keep others waiting.
 const OF_HOST: u32 = 4;
 /// It has them all.
 const SLOW: Refused = Refused::TooOften {
@@ -38,7 +39,7 @@ type Folders = BTreeMap<Name, RepoPath>;
 #[derive(Debug)]
 pub(in super::super) struct Known {
     view: Mutex<Option<Arc<View>>>,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     /// Answers that their hosts have not taken yet.
     answers: Turns,
 }
@@ -47,7 +48,7 @@ impl Default for Known {
     fn default() -> Self {
         Self {
             view: Mutex::default(),
-            reads: Semaphore::new(READS),
+            reads: Arc::new(Semaphore::new(READS)),
             answers: Turns::new(usize::MAX, OF_HOST as usize),
         }
     }
@@ -77,7 +78,7 @@ impl Known {
         let last = known.clone();
         let repository = context.needs.repository.repository.clone();
         let folders = Arc::clone(&snapshot.folders);
-        let view = aside(move || View::read(&repository, revision, folders, last)).await?;
+        let view = aside((), move || View::read(&repository, revision, folders, last)).await?;
         let view = Arc::new(view.map_err(unreadable)?);
         *known = Some(Arc::clone(&view));
         Ok(view)
@@ -100,8 +101,8 @@ impl Known {
         }
         let Some(folder) = view.folders.get(host).cloned() else { return Ok(None) };
         let repository = context.needs.repository.repository.clone();
-        let _turn = self.turn().await;
-        let found = aside(move || tree_at(&repository, since, &folder)).await?;
+        let permit = self.permit().await;
+        let found = aside(permit, move || tree_at(&repository, since, &folder)).await?;
         // An old commit may have been thrown away: then everything is told.
         Ok(found.unwrap_or_default())
     }
@@ -119,13 +120,15 @@ impl Known {
         let repository = context.needs.repository.repository.clone();
         let limits: Limits = context.snapshot().limits.clone();
         let turn = self.answers.begin(wanted.host.as_str()).ok_or(SLOW)?;
-        let _read = self.turn().await;
-        let answer = aside(move || answer::read(&repository, &limits, head, &wanted)).await??;
-        Ok((answer, turn))
+        let permit = self.permit().await;
+        let read = move || answer::read(&repository, &limits, head, &wanted);
+        // Who hangs up keeps the turn as long as it is read.
+        aside(permit, move || read().map(|answer| (answer, turn))).await?
     }
 
-    async fn turn(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.reads.acquire().await.expect("the semaphore is never closed")
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        let reads = Arc::clone(&self.reads);
+        reads.acquire_owned().await.expect("the semaphore is never closed")
     }
 }
 
@@ -175,8 +178,16 @@ fn tree_at(
     Ok(entry.filter(|entry| entry.kind == EntryKind::Tree).map(|entry| entry.id))
 }
 
-/// Git is read on a thread where waiting does no harm.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+/// Git is read on a thread where waiting does no harm, with the permit for that.
+async fn aside<T: Send + 'static>(
+    permit: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refused> {
+    let work = move || {
+        let done = work();
+        drop(permit);
+        done
+    };
     spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "reading for a host ended early");
         Refused::Busy

@@ -20,6 +20,9 @@ use crate::observe::Snapshot;
 const BRANCH: &str = "titan/rendered";
 /// Longer than anything takes; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For all that `a` is to run.
+const REQUEST: &str =
+    "GET /api/v1/hosts/a/deployments HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer a\r\n\r\n";
 const A: &str = "host: a\n";
 const B: &str = "host: b\n";
 
@@ -169,9 +172,8 @@ impl World {
     /// Asks for all that `a` is to run, and reads no more than the start of the answer, if it is a good one.
     async fn ask_for_all(&self) -> Option<TcpStream> {
         let address = self.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
-        let request = "GET /api/v1/hosts/a/deployments HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer a\r\n\r\n";
         let mut connection = TcpStream::connect(address).await.unwrap();
-        connection.write_all(request.as_bytes()).await.unwrap();
+        connection.write_all(REQUEST.as_bytes()).await.unwrap();
         let mut start = [0; 12];
         timeout(PATIENCE, connection.read_exact(&mut start)).await.unwrap().unwrap();
         (&start == b"HTTP/1.1 200").then_some(connection)
@@ -341,8 +343,9 @@ async fn what_is_too_much_is_asked_for_alone_or_refused() {
 async fn answers_that_a_host_does_not_take_are_few() {
     let world = World::new().await;
     // More than the system takes over of a connection that nobody reads.
-    let large = "x".repeat(10 << 20);
-    world.render(&[("hosts/a/.titan", A), ("hosts/b/.titan", B), ("hosts/a/w/l/x/f", &large)]);
+    let large = "x".repeat(7 << 20);
+    let files = [("hosts/a/w/l/x/f", &*large), ("hosts/a/w/l/x/g", &*large)];
+    world.render(&[&[("hosts/a/.titan", A), ("hosts/b/.titan", B)], &files[..]].concat());
     let mut slow = Vec::new();
     for _ in 0..4 {
         slow.push(world.ask_for_all().await.expect("there is room"));
@@ -354,7 +357,7 @@ async fn answers_that_a_host_does_not_take_are_few() {
 
     // One is taken, another one is given up: each makes room.
     let mut taken = slow.pop().unwrap();
-    let mut rest = vec![0; large.len()];
+    let mut rest = vec![0; 2 * large.len()];
     timeout(PATIENCE, taken.read_exact(&mut rest)).await.unwrap().unwrap();
     slow.pop();
     let start = Instant::now();
@@ -362,6 +365,30 @@ async fn answers_that_a_host_does_not_take_are_few() {
         assert!(start.elapsed() < PATIENCE, "there is room again");
         slow.extend(world.ask_for_all().await);
     }
+}
+
+#[tokio::test]
+async fn answers_to_head_and_one_after_the_other_keep_no_turn() {
+    let world = World::new().await;
+    world.render(&[("hosts/a/.titan", A), ("hosts/a/w/l/x/f", "1")]);
+    let url = format!("{}/a/deployments", world.url);
+    let length = |response: reqwest::Response| {
+        assert_eq!(response.status(), 200);
+        response.headers()["content-length"].to_str().unwrap().to_owned()
+    };
+    let ask = |method| world.client.request(method, &url).header("Authorization", "Bearer a");
+    let whole = length(ask(reqwest::Method::GET).send().await.unwrap());
+    for _ in 0..6 {
+        assert_eq!(length(ask(reqwest::Method::HEAD).send().await.unwrap()), whole);
+    }
+
+    let mut connection = world.ask_for_all().await.expect("there is room");
+    let again = REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let rest = [REQUEST, REQUEST, REQUEST, REQUEST, &again].concat();
+    connection.write_all(rest.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    timeout(PATIENCE, connection.read_to_string(&mut text)).await.unwrap().unwrap();
+    assert_eq!(text.matches("HTTP/1.1 200").count(), 5, "{text}");
 }
 
 #[tokio::test]

@@ -153,7 +153,7 @@ impl Objects {
         // Open handles look for new packs when an object is missing, and only then.
         let store = self.repository.store();
         if store.gix.has_object(sample) {
-            self.repository.waiting().written();
+            self.repository.diary().written();
             return Ok(());
         }
         Err(self.stage.failed(io::Error::other(format!("`{}` is not seen", path.display()))))

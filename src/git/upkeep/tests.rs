@@ -156,3 +156,31 @@ fn what_killed_writers_left_goes() {
     let again = Repository::open(repository.git_dir()).expect("it opens");
     assert_eq!(&*again.blob(blobs[0].0).expect("found again"), blobs[0].1.as_bytes());
 }
+
+#[test]
+fn what_is_written_apart_is_noted_and_read() {
+    let (_dir, repository) = bare();
+    let apart = repository.apart().expect("it opens");
+    for round in 0..OPEN {
+        repository.diary().written();
+        assert_eq!(repository.diary().is_time_to_open(), round + 1 == OPEN);
+    }
+    let (id, text) = write(&apart, 0).remove(0);
+    assert_eq!(&*repository.blob(id).expect("it is seen"), text.as_bytes());
+    assert_eq!(repository.diary().written.load(Relaxed), OPEN + 1);
+    assert!(!apart.upkeep().expect("nothing is due"));
+    assert!(!repository.diary().is_time_to_open(), "all were opened anew");
+    assert_eq!(&*repository.blob(id).expect("it is there"), text.as_bytes());
+}
+
+#[test]
+fn where_all_are_busy_nobody_goes_last() {
+    let (_dir, repository) = bare();
+    (0..PACKS).for_each(|round| drop(write(&repository, round)));
+    assert!(!repository.diary().is_starving());
+    *repository.diary().starved() = Some(Instant::now());
+    assert!(repository.diary().is_starving());
+    assert!(repository.upkeep().expect("it works"));
+    assert_eq!(repository.packs().count, 1);
+    fsck(&repository);
+}
