@@ -78,13 +78,16 @@ impl Rates {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn a_burst_is_followed_by_an_even_flow() {
         let (rates, mut snapshot) = (Rates::default(), Snapshot::default());
         let (host, other) = (Name::new("tim-pi").unwrap(), Name::new("b").unwrap());
-        snapshot.hosts.extend([(host.clone(), vec![]), (other.clone(), vec![])]);
+        Arc::make_mut(&mut snapshot.hosts)
+            .extend([(host.clone(), vec![]), (other.clone(), vec![])]);
         let start = Instant::now();
         for _ in 0..snapshot.limits.reports_per_minute {
             assert_eq!(rates.take(&host, &snapshot, start), Ok(()));
@@ -101,7 +104,7 @@ mod tests {
         let wait = rotations.take_key(&other, &snapshot, start).unwrap_err();
         assert!(wait > Duration::from_secs(500) && wait < Duration::from_secs(601), "{wait:?}");
 
-        snapshot.hosts.remove(&host);
+        Arc::make_mut(&mut snapshot.hosts).remove(&host);
         assert_eq!(rates.take(&other, &snapshot, start), Ok(()));
         assert_eq!(
             rates.buckets.lock().unwrap().len(),

@@ -61,7 +61,7 @@ impl Api {
         let mut snapshot = Snapshot { ready: true, ..Snapshot::default() };
         for (host, token) in [("a", TOKEN_A), ("b", TOKEN_B)] {
             let digests = vec![[0; 32], Sha256::digest(token).into()];
-            snapshot.hosts.insert(Name::new(host).unwrap(), digests);
+            Arc::make_mut(&mut snapshot.hosts).insert(Name::new(host).unwrap(), digests);
         }
         change(&mut snapshot);
         let (sender, receiver) = watch::channel(Arc::new(snapshot));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use crate::model::hex;
-use crate::model::{Diagnostic, Fleet, HostKey, Limits, Name, RepoPath, Revision};
+use crate::model::{Diagnostic, Fleet, Host, HostKey, Limits, Name, RepoPath, Revision};
 
 /// SHA-256 of a token's text.
 pub type Digest = [u8; 32];
@@ -13,11 +13,11 @@ pub type Digest = [u8; 32];
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Every host with the digests of its tokens.
-    pub hosts: BTreeMap<Name, Vec<Digest>>,
+    pub hosts: Arc<BTreeMap<Name, Vec<Digest>>>,
     /// Whose each digest is; made when it is asked for.
     pub owners: Owners,
     /// Hosts that have keys of their own, with these.
-    pub keys: BTreeMap<Name, Vec<HostKey>>,
+    pub keys: Arc<BTreeMap<Name, Vec<HostKey>>>,
     pub limits: Limits,
     /// Whether a first pass has been made.
     pub ready: bool,
@@ -35,7 +35,7 @@ pub struct Snapshot {
 
 /// Whose each digest is, for [`Snapshot::owner`] alone.
 #[derive(Debug, Default)]
-pub struct Owners(OnceLock<HashMap<Digest, Name>>);
+pub struct Owners(Arc<OnceLock<HashMap<Digest, Name>>>);
 
 impl Clone for Owners {
     /// The copy may be about other hosts soon.
@@ -44,28 +44,28 @@ impl Clone for Owners {
     }
 }
 
+impl Owners {
+    /// For a snapshot with the same hosts.
+    fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl Snapshot {
     /// The snapshot after a pass over `fleet`. A host whose file cannot be read keeps what it had in
     /// `previous`, and so does one that is missed while the fleet's own settings cannot be read (invariant I6).
     #[must_use]
     pub fn of(fleet: &Arc<Fleet>, previous: &Self) -> Self {
-        let (mut hosts, mut keys) = if fleet.held.all.is_some() {
-            (previous.hosts.clone(), previous.keys.clone())
+        let (hosts, keys, owners) = if previous.has_hosts_of(fleet) {
+            // Most changes are about other things.
+            (Arc::clone(&previous.hosts), Arc::clone(&previous.keys), previous.owners.share())
         } else {
-            (kept(&previous.hosts, fleet), kept(&previous.keys, fleet))
+            let (hosts, keys) = proofs(fleet, previous);
+            (Arc::new(hosts), Arc::new(keys), Owners::default())
         };
-        for (name, host) in &fleet.hosts {
-            let digests = host.spec.tokens.iter().filter_map(|token| digest(token));
-            hosts.insert(name.clone(), digests.collect());
-            if host.spec.keys.is_empty() {
-                keys.remove(name);
-            } else {
-                keys.insert(name.clone(), host.spec.keys.clone());
-            }
-        }
         Self {
             hosts,
-            owners: Owners::default(),
+            owners,
             keys,
             limits: fleet.settings.limits.clone(),
             ready: true,
@@ -75,6 +75,18 @@ impl Snapshot {
             diagnostics: Arc::clone(&previous.diagnostics),
             held: Arc::clone(&previous.held),
         }
+    }
+
+    /// Whether it was made of the very hosts that `fleet` has.
+    fn has_hosts_of(&self, fleet: &Fleet) -> bool {
+        let before = &*self.fleet;
+        let same = |(a, b): (&Arc<Host>, &Arc<Host>)| Arc::ptr_eq(a, b);
+        self.ready
+            && before.held.all.is_none()
+            && fleet.held.all.is_none()
+            && before.held.hosts == fleet.held.hosts
+            && before.hosts.len() == fleet.hosts.len()
+            && before.hosts.values().zip(fleet.hosts.values()).all(same)
     }
 
     /// Takes over where the folders are. As long as they stay there, it is one and the same map.
@@ -103,6 +115,27 @@ impl Snapshot {
     }
 }
 
+type Proofs = (BTreeMap<Name, Vec<Digest>>, BTreeMap<Name, Vec<HostKey>>);
+
+/// The digests of tokens, and the keys, by host: see [`Snapshot::of`].
+fn proofs(fleet: &Fleet, previous: &Snapshot) -> Proofs {
+    let (mut hosts, mut keys) = if fleet.held.all.is_some() {
+        ((*previous.hosts).clone(), (*previous.keys).clone())
+    } else {
+        (kept(&previous.hosts, fleet), kept(&previous.keys, fleet))
+    };
+    for (name, host) in &fleet.hosts {
+        let digests = host.spec.tokens.iter().filter_map(|token| digest(token));
+        hosts.insert(name.clone(), digests.collect());
+        if host.spec.keys.is_empty() {
+            keys.remove(name);
+        } else {
+            keys.insert(name.clone(), host.spec.keys.clone());
+        }
+    }
+    (hosts, keys)
+}
+
 /// What hosts had whose files cannot be read.
 fn kept<T: Clone>(all: &BTreeMap<Name, T>, fleet: &Fleet) -> BTreeMap<Name, T> {
     let held = fleet.held.hosts.keys();
@@ -117,7 +150,7 @@ fn digest(text: &str) -> Option<Digest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Hold, Host, HostSpec, Labels, RepoPath};
+    use crate::model::{Hold, HostSpec, Labels};
 
     fn host(name: &str, tokens: &[&str]) -> (Name, Arc<Host>) {
         let spec = HostSpec {
@@ -145,6 +178,14 @@ mod tests {
         assert_eq!(first.hosts[&a], vec![[0x0a; 32]]);
         assert!(first.hosts[&b].is_empty() && first.ready);
         assert_eq!(first.owner(&[0x0a; 32]), Some(&a));
+        let again = of(&fleet, &first);
+        assert!(Arc::ptr_eq(&again.hosts, &first.hosts) && Arc::ptr_eq(&again.keys, &first.keys));
+        assert_eq!(again.owner(&[0x0a; 32]), Some(&a));
+        let mut other = fleet.clone();
+        Arc::make_mut(other.hosts.get_mut(&b).unwrap()).spec.tokens.push(token.clone());
+        Arc::make_mut(other.hosts.get_mut(&a).unwrap()).spec.tokens.clear();
+        let other = of(&other, &again);
+        assert_eq!((other.owner(&[0x0a; 32]), &other.hosts[&b]), (Some(&b), &vec![[0x0a; 32]]));
 
         fleet.hosts.clear();
         let hold = Hold { code: "yaml/tab".into(), reason: "hosts/a.yaml:1:1: tab".into() };

@@ -76,7 +76,7 @@ impl World {
         let mut snapshot = Snapshot { ready: true, ..Snapshot::default() };
         for host in ["a", "b", "new"] {
             let digest = Sha256::digest(host).into();
-            snapshot.hosts.insert(Name::new(host).unwrap(), vec![digest]);
+            Arc::make_mut(&mut snapshot.hosts).insert(Name::new(host).unwrap(), vec![digest]);
         }
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
         let needs = Needs {
@@ -267,7 +267,9 @@ async fn a_host_gets_its_own_and_nothing_else() {
     assert_eq!(one.body["files"], json!([{ "path": "f", "content": "1" }]));
 
     // Gone from the fleet, whatever the branch still holds.
-    world.change(|snapshot| drop(snapshot.hosts.remove(&Name::new("a").unwrap())));
+    world.change(|snapshot| {
+        drop(Arc::make_mut(&mut snapshot.hosts).remove(&Name::new("a").unwrap()))
+    });
     assert_eq!(world.get("", None).await.error(), (404, "no such thing"));
 }
 
@@ -419,7 +421,9 @@ async fn a_request_waits_for_what_is_new_to_its_host() {
     let waiting = world.get("?wait=60", by_tag.etag.as_deref());
     let revoke = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        world.change(|snapshot| drop(snapshot.hosts.insert(Name::new("a").unwrap(), vec![])));
+        world.change(|snapshot| {
+            drop(Arc::make_mut(&mut snapshot.hosts).insert(Name::new("a").unwrap(), vec![]))
+        });
     };
     assert_eq!(tokio::join!(waiting, revoke).0.error().0, 401);
     let waiting = world.get_with("new", "new", "?wait=60", None);

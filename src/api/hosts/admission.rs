@@ -136,6 +136,8 @@ impl Signatures {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::proof::PrivateKey;
 
@@ -148,9 +150,9 @@ mod tests {
         let (signatures, mut snapshot) = (Signatures::default(), Snapshot::default());
         let key = PrivateKey::generate().unwrap();
         for host in ["a", "b"] {
-            snapshot.hosts.insert(name(host), vec![]);
+            Arc::make_mut(&mut snapshot.hosts).insert(name(host), vec![]);
         }
-        snapshot.keys.insert(name("a"), vec![key.public()]);
+        Arc::make_mut(&mut snapshot.keys).insert(name("a"), vec![key.public()]);
         let now = Timestamp::now();
         let token = key.token(&name("a"), now).unwrap();
         let digest: Digest = Sha256::digest(&token).into();
@@ -173,7 +175,7 @@ mod tests {
         let false_name = key.token(&name("b"), now).unwrap();
         let refused = prove(&signatures, &snapshot, &name("b"), &false_name);
         assert_eq!(refused, Err(Refused::BadToken(ProofError::Key.to_string())));
-        snapshot.keys.clear();
+        Arc::make_mut(&mut snapshot.keys).clear();
         assert_eq!(judge(&snapshot, 0), Err(ProofError::Key), "it was taken back");
     }
 

@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(judge(&snapshot, &name, &digest, 1000), Found::Expired);
         assert_eq!(judge(&snapshot, &name, &secret::digest("y"), 1), Found::Unknown);
         assert_eq!(judge(&snapshot, &Name::new("b").unwrap(), &digest, 1), Found::NoHost);
-        snapshot.keys.insert(name.clone(), vec![key]);
+        Arc::make_mut(&mut snapshot.keys).insert(name.clone(), vec![key]);
         assert_eq!(judge(&snapshot, &name, &digest, 1), Found::Taken);
     }
 }
