@@ -80,9 +80,7 @@ pub(super) struct State {
     upkeep_after: Instant,
 }
 
-/// How long the repository's upkeep rests: to look what there is costs some hundred files.
-const UPKEEP_PAUSE: Duration = Duration::from_millis(250);
-/// The same after a fault.
+/// How long the repository's upkeep rests after a fault.
 const UPKEEP_REST: Duration = Duration::from_secs(300);
 
 /// Most reports that wait for a pass.
@@ -273,7 +271,6 @@ impl State {
             return;
         }
         self.wrote = false;
-        self.upkeep_after = Instant::now() + UPKEEP_PAUSE;
         let repository = self.config.repository.repository.clone();
         self.upkeep = Some(spawn_blocking(move || {
             let done = repository.upkeep();
