@@ -128,7 +128,7 @@ impl Refused {
             }
             _ => {}
         }
-        finish(builder, &body)
+        finish(builder, json(&body).into())
     }
 }
 
@@ -162,7 +162,7 @@ fn only(
 
 /// An answer of JSON.
 pub(super) fn json_reply(status: StatusCode, body: &impl serde::Serialize) -> Reply {
-    finish(Response::builder().status(status), body)
+    finish(Response::builder().status(status), json(body).into())
 }
 
 /// The same, which holds something until its client has taken all of it, or is gone.
@@ -172,7 +172,7 @@ pub(super) fn json_reply_holding<T: Send + 'static>(
     held: T,
 ) -> Reply {
     let bytes = Bytes::from_owner(Holding { json: json(body), _held: held });
-    finish_with(Response::builder().status(status), bytes)
+    finish(Response::builder().status(status), bytes)
 }
 
 /// Whoever has a part of the bytes has all of this.
@@ -191,11 +191,7 @@ fn json(body: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("answers hold nothing that JSON lacks")
 }
 
-fn finish(builder: warp::http::response::Builder, body: &impl serde::Serialize) -> Reply {
-    finish_with(builder, json(body).into())
-}
-
-fn finish_with(builder: warp::http::response::Builder, json: Bytes) -> Reply {
+fn finish(builder: warp::http::response::Builder, json: Bytes) -> Reply {
     let builder = builder.header(header::CONTENT_TYPE, "application/json");
     builder.body(json.into()).expect("fixed headers make a response")
 }

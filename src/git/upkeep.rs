@@ -130,28 +130,25 @@ impl Repository {
         clear_leftovers(self);
         // Hosts wait for the other core.
         if behind && !self.diary().is_starving() {
-            match self.repack(lock, BEHIND, Git::behind) {
+            match self.repack(lock, true) {
                 Err(GitError::Timeout { .. }) => *self.diary().starved() = Some(Instant::now()),
                 done => return done.map(|()| true),
             }
         }
-        self.repack(lock, LIMIT, |git| git)?;
+        self.repack(lock, false)?;
         Ok(true)
     }
 
-    fn repack(
-        &self,
-        lock: &File,
-        limit: Duration,
-        place: impl Fn(Git) -> Git,
-    ) -> Result<(), GitError> {
+    fn repack(&self, lock: &File, behind: bool) -> Result<(), GitError> {
         let path = self.git_dir().join(LOCK);
         let lock = lock.try_clone().map_err(|source| GitError::io("open", &path, source))?;
+        let limit = if behind { BEHIND } else { LIMIT };
         let git = Git::new(Some(self.git_dir()), "repack", limit)
             .config("repack.writeBitmaps=false")
             .config("pack.threads=1")
             .holding(lock);
-        place(git).run(["--geometric=2", "-d", "-l", "-n", "-q"], [] as [&str; 0])??;
+        let git = if behind { git.behind() } else { git };
+        git.run(["--geometric=2", "-d", "-l", "-n", "-q"], [] as [&str; 0])??;
         Ok(())
     }
 

@@ -78,7 +78,7 @@ impl Known {
         let last = known.clone();
         let repository = context.needs.repository.repository.clone();
         let folders = Arc::clone(&snapshot.folders);
-        let view = aside((), move || View::read(&repository, revision, folders, last)).await?;
+        let view = aside(move || View::read(&repository, revision, folders, last)).await?;
         let view = Arc::new(view.map_err(unreadable)?);
         *known = Some(Arc::clone(&view));
         Ok(view)
@@ -102,7 +102,11 @@ impl Known {
         let Some(folder) = view.folders.get(host).cloned() else { return Ok(None) };
         let repository = context.needs.repository.repository.clone();
         let permit = self.permit().await;
-        let found = aside(permit, move || tree_at(&repository, since, &folder)).await?;
+        let read = move || {
+            let _permit = permit;
+            tree_at(&repository, since, &folder)
+        };
+        let found = aside(read).await?;
         // An old commit may have been thrown away: then everything is told.
         Ok(found.unwrap_or_default())
     }
@@ -121,9 +125,12 @@ impl Known {
         let limits: Limits = context.snapshot().limits.clone();
         let turn = self.answers.begin(wanted.host.as_str()).ok_or(SLOW)?;
         let permit = self.permit().await;
-        let read = move || answer::read(&repository, &limits, head, &wanted);
-        // Who hangs up keeps the turn as long as it is read.
-        aside(permit, move || read().map(|answer| (answer, turn))).await?
+        // Who hangs up keeps both as long as it is read.
+        let read = move || {
+            let _permit = permit;
+            Ok((answer::read(&repository, &limits, head, &wanted)?, turn))
+        };
+        aside(read).await?
     }
 
     async fn permit(&self) -> OwnedSemaphorePermit {
@@ -178,16 +185,8 @@ fn tree_at(
     Ok(entry.filter(|entry| entry.kind == EntryKind::Tree).map(|entry| entry.id))
 }
 
-/// Git is read on a thread where waiting does no harm, with the permit for that.
-async fn aside<T: Send + 'static>(
-    permit: impl Send + 'static,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refused> {
-    let work = move || {
-        let done = work();
-        drop(permit);
-        done
-    };
+/// Git is read on a thread where waiting does no harm.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
     spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "reading for a host ended early");
         Refused::Busy
