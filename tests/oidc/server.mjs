@@ -3,7 +3,7 @@
 //   node server.mjs FOLDER [TTL]   FOLDER holds node_modules, TTL is JSON such as {"IdToken": 50}
 //
 // Prints its issuer, and ends when its standard input does. Everybody may log in with any password.
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -18,8 +18,14 @@ console.info = () => {};
 const MOUNT = '/realms/titan';
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 
-const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-const key = { ...privateKey.export({ format: 'jwk' }), kid: 'one', use: 'sig', alg: 'RS256' };
+// By way of PEM: Node.js 20 waits for itself, about once in a hundred starts beside others, when what made
+// the key is collected while that same key is exported.
+const { privateKey } = generateKeyPairSync('rsa', {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+});
+const key = { ...createPrivateKey(privateKey).export({ format: 'jwk' }), kid: 'one', use: 'sig', alg: 'RS256' };
 
 const server = createServer();
 server.listen(0, '127.0.0.1', () => {
