@@ -31,6 +31,14 @@ pub fn files_id(files: &BTreeMap<RepoPath, Arc<[u8]>>) -> Result<TreeId, GitErro
 /// # Errors
 /// When a tree is made to have the id of another.
 pub fn folder_id(leaves: &[(&str, EntryKind, TreeId)]) -> Result<TreeId, GitError> {
+    trees(leaves, &mut |_, _| {})
+}
+
+/// The same; each tree is given away with its id, the inner ones first.
+pub(super) fn trees(
+    leaves: &[(&str, EntryKind, TreeId)],
+    made: &mut impl FnMut(TreeId, Vec<u8>),
+) -> Result<TreeId, GitError> {
     let mut slots = Vec::with_capacity(leaves.len());
     let mut rest = leaves;
     while let [(path, kind, id), after @ ..] = rest {
@@ -45,13 +53,15 @@ pub fn folder_id(leaves: &[(&str, EntryKind, TreeId)]) -> Result<TreeId, GitErro
             .map_while(|(path, kind, id)| Some((&path[path.len() - below(path)?..], *kind, *id)));
         let inside: Vec<_> = inside.collect();
         rest = &rest[inside.len()..];
-        let id = object(folder_id(&inside)?);
+        let id = object(trees(&inside, made)?);
         slots.push(Slot { name: folder.as_bytes(), mode: Mode::Tree, id });
     }
     slots.sort_unstable_by(|a, b| raw::order(a.key(), b.key()));
     let mut tree = Vec::with_capacity(slots.len() * 48);
     slots.iter().for_each(|slot| slot.write(&mut tree));
-    name(Kind::Tree, &tree)
+    let id = name(Kind::Tree, &tree)?;
+    made(id, tree);
+    Ok(id)
 }
 
 fn mode(kind: EntryKind) -> Mode {

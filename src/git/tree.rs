@@ -2,7 +2,7 @@
 
 mod changes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use gix::ObjectId;
 use gix::objs::Kind;
@@ -11,7 +11,7 @@ use gix::objs::tree::EntryKind as Mode;
 use super::pack::{Objects, Sibling, Store};
 use super::raw::{self, New, Slot, Tree};
 use super::read::{self, object, tree_id};
-use super::{GitError, Repository};
+use super::{EntryKind, GitError, Repository};
 use crate::model::{Name, RepoPath, TreeId};
 use crate::parallel::share_out;
 use changes::Changes;
@@ -24,7 +24,11 @@ pub struct TreeEdit<'a> {
     /// For a repository where nothing is staged: what is written here, until the end.
     own: Option<Objects>,
     root: Folder,
+    known: Known,
 }
+
+/// Trees that need not be read: their bytes, by id.
+type Known = HashMap<ObjectId, Vec<u8>>;
 
 /// Changes in one folder of a [`TreeEdit`]; see [`TreeEdit::put_in_folders`].
 pub struct FolderEdit(Folder);
@@ -158,7 +162,18 @@ impl<'a> TreeEdit<'a> {
         let base = base.map_or(Base::Empty, |id| Base::Tree(object(id)));
         let own = (!repository.is_staged()).then(|| repository.begin());
         let store = own.as_ref().map_or(repository, Objects::repository).store();
-        Self { repository, store, own, root: Folder::new(base) }
+        Self { repository, store, own, root: Folder::new(base), known: Known::new() }
+    }
+
+    /// Says what lies in a folder, by paths from there; those that share a folder stand together. What of it
+    /// turns out to be there is not read. The rest is, so nothing depends on whether it is true.
+    ///
+    /// # Errors
+    /// When a tree is made to have the id of another.
+    pub fn know(&mut self, leaves: &[(&str, EntryKind, TreeId)]) -> Result<(), GitError> {
+        let known = &mut self.known;
+        let made = &mut |id, bytes| drop(known.insert(object(id), bytes));
+        super::name::trees(leaves, made).map(drop)
     }
 
     /// Puts a file (mode 100644); replaces what is there, a folder included.
@@ -166,10 +181,10 @@ impl<'a> TreeEdit<'a> {
     /// # Errors
     /// When the blob cannot be written.
     pub fn put(&mut self, path: &RepoPath, bytes: &[u8]) -> Result<(), GitError> {
-        self.put_blob(path, bytes, None)
+        self.put_blob(path, bytes, None).map(drop)
     }
 
-    /// The same for a file that resembles others in the same set of objects.
+    /// The same for a file that resembles others in the same set of objects; gives its blob.
     ///
     /// # Errors
     /// As [`TreeEdit::put`].
@@ -178,7 +193,7 @@ impl<'a> TreeEdit<'a> {
         path: &RepoPath,
         bytes: &[u8],
         sibling: Sibling,
-    ) -> Result<(), GitError> {
+    ) -> Result<TreeId, GitError> {
         self.put_blob(path, bytes, Some(sibling))
     }
 
@@ -187,10 +202,10 @@ impl<'a> TreeEdit<'a> {
         path: &RepoPath,
         bytes: &[u8],
         sibling: Option<Sibling>,
-    ) -> Result<(), GitError> {
+    ) -> Result<TreeId, GitError> {
         let id = self.store.write(Kind::Blob, bytes, sibling)?;
         self.root.set(path, Node::Blob(id));
-        Ok(())
+        Ok(tree_id(id))
     }
 
     /// Puts a whole tree that is already in the object database.
@@ -252,7 +267,7 @@ impl<'a> TreeEdit<'a> {
     /// [`GitError::Object`] when a tree on the way to a change cannot be read, or when one cannot be
     /// written.
     pub fn write(mut self) -> Result<TreeId, GitError> {
-        read_folders(&self.store, &mut self.root)?;
+        read_folders(&self.store, &self.known, &mut self.root)?;
         let id = match write_folder(&self.store, self.root)? {
             Some(id) => id,
             None => self.store.write(Kind::Tree, b"", None)?,
@@ -276,14 +291,14 @@ impl std::fmt::Debug for TreeEdit<'_> {
 
 /// Reads what the folders hold, level by level and in the order of ids: those of a level were mostly
 /// written together, so that each is found in the pack, and near the place, where the one before was.
-fn read_folders(store: &Store, root: &mut Folder) -> Result<(), GitError> {
+fn read_folders(store: &Store, known: &Known, root: &mut Folder) -> Result<(), GitError> {
     let mut level = vec![(root.base(None), root)];
     while !level.is_empty() {
         level.sort_unstable_by_key(|(id, _)| *id);
         let read = |store: &Store, part: Vec<(Option<ObjectId>, _)>| {
             let mut next = Vec::new();
             for (id, folder) in part {
-                read_folder(store, id, folder, &mut next)?;
+                read_folder((store, known), id, folder, &mut next)?;
             }
             Ok(next)
         };
@@ -294,13 +309,13 @@ fn read_folders(store: &Store, root: &mut Folder) -> Result<(), GitError> {
 
 /// Reads what one folder holds; the folders in it come `next`.
 fn read_folder<'f>(
-    store: &Store,
+    (store, known): (&Store, &Known),
     id: Option<ObjectId>,
     folder: &'f mut Folder,
     next: &mut Vec<(Option<ObjectId>, &'f mut Folder)>,
 ) -> Result<(), GitError> {
     let Folder { changes, held, .. } = folder;
-    *held = id.map(|id| Ok::<_, GitError>((id, read_tree(store, id)?))).transpose()?;
+    *held = id.map(|id| Ok::<_, GitError>((id, read_tree(store, known, id)?))).transpose()?;
     for (name, node) in changes.iter_mut() {
         let Node::Folder(below) = node else { continue };
         let slot = held.as_ref().and_then(|(_, tree)| tree.find(name.as_bytes()));
@@ -398,8 +413,12 @@ fn write_node(store: &Store, old: Held, node: Node) -> Result<Held, GitError> {
 
 /// A tree as it should be. What others wrote may be out of order or have a name twice: it is put right
 /// where it is changed, and the last of several counts.
-fn read_tree(store: &Store, id: ObjectId) -> Result<Tree, GitError> {
-    if let Ok(tree) = Tree::parse(store.data(id, Kind::Tree)?) {
+fn read_tree(store: &Store, known: &Known, id: ObjectId) -> Result<Tree, GitError> {
+    let bytes = match known.get(&id) {
+        Some(bytes) => bytes.clone(),
+        None => store.data(id, Kind::Tree)?,
+    };
+    if let Ok(tree) = Tree::parse(bytes) {
         return Ok(tree);
     }
     let entries = read::raw_entries(store, id)?;

@@ -129,6 +129,32 @@ fn a_wide_tree_changes_where_it_is_edited() {
 }
 
 #[test]
+fn what_is_known_is_not_read_and_what_is_wrong_changes_nothing() {
+    let texts = ["a/b/one", "a/b/two", "a/b-c/one", "b/b/one"];
+    let path = |text: &str| RepoPath::new(text).expect("a path");
+    let write = |repository: &Repository, base, known: &[&str], content: &str| {
+        let mut edit = TreeEdit::new(repository, base);
+        let leaves = known.iter().map(|text| (*text, EntryKind::File, blob_id(text.as_bytes())));
+        edit.know(&leaves.collect::<Vec<_>>()).expect("known");
+        edit.put(&path("a/b/one"), content.as_bytes()).expect("put");
+        edit.remove(&path("b/b/one")).expect("removed");
+        edit.write()
+    };
+    let (_dir, repository) = bare();
+    let mut edit = TreeEdit::new(&repository, None);
+    texts.iter().for_each(|text| edit.put(&path(text), text.as_bytes()).expect("put"));
+    let base = Some(edit.write().expect("written"));
+    let read = write(&repository, base, &[], "1").expect("written");
+    let (twice, less) = (["a/b/one", "a/b/one"], ["a/b/two", "a/b/one", "c"]);
+    for wrong in [&texts[..2], &["a/b/one/x"], &twice, &less] {
+        assert_eq!(write(&repository, base, wrong, "1").expect("written"), read, "{wrong:?}");
+    }
+    let (_other, elsewhere) = bare();
+    assert!(write(&elsewhere, base, &texts[..3], "1").is_err(), "the base is not there");
+    assert_eq!(write(&elsewhere, base, &texts, "1").expect("nothing is read"), read);
+}
+
+#[test]
 fn malformed_trees_are_put_right_where_they_are_changed() {
     let (_dir, repository) = bare();
     let objects = repository.begin();

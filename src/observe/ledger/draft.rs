@@ -48,7 +48,12 @@ pub struct Draft {
     pub(super) fleet: Option<FleetStatus>,
     /// Where they changed.
     pub(super) diagnostics: Option<DiagnosticsFile>,
+    /// Once it is written: the files of assignments.
+    pub(super) files: Vec<(Name, Files)>,
 }
+
+/// Files of a host that were written, and the blobs that they became.
+pub(super) type Files = Vec<(DeploymentRef, TreeId)>;
 
 impl Draft {
     /// Writes changed files in one commit onto `branch`: the commit and its tree, or `None` when nothing
@@ -77,7 +82,7 @@ impl Draft {
     /// The branch's tree with what is dirty; `None` when that is the tree that it has.
     /// Joins `objects` what is not written as a pack of its own.
     fn tree(
-        &self,
+        &mut self,
         repository: &Repository,
         objects: &Repository,
     ) -> Result<Option<TreeId>, GitError> {
@@ -86,12 +91,13 @@ impl Draft {
         }
         let base = self.without_leftovers(repository)?;
         let mut edit = TreeEdit::new(objects, base);
-        let mut inner = Vec::new();
-        for (folder, tree) in self.folders((repository, objects), base, &mut inner)? {
-            edit.put_tree(&folder, tree)?;
+        let (mut inner, mut files) = (Vec::new(), Vec::new());
+        for folder in self.folders((repository, objects), base, &mut inner)? {
+            edit.put_tree(folder.path, folder.tree)?;
+            files.push((folder.host.clone(), folder.files));
         }
         for work in inner {
-            work.put(None, &mut edit)?;
+            files.push((work.host.clone(), work.put(None, &mut edit)?));
         }
         for (_, entry) in self.hosts.iter().filter(|(_, entry)| entry.changed > self.written) {
             if let Some(path) = files::host_path(&entry.folder) {
@@ -106,6 +112,7 @@ impl Draft {
         }
         self.put_requests(repository, base, &mut edit)?;
         let tree = edit.write()?;
+        self.files = files;
         Ok((Some(tree) != self.tree).then_some(tree))
     }
 
@@ -129,7 +136,7 @@ impl Draft {
         (repository, objects): (&Repository, &Repository),
         base: Option<TreeId>,
         inner: &mut Vec<Work<'a>>,
-    ) -> Result<Vec<(RepoPath, TreeId)>, GitError> {
+    ) -> Result<Vec<Folder<'a>>, GitError> {
         let mut known = Folders { repository, base, below: BTreeMap::new() };
         let mut work = Vec::new();
         let mut outer: Option<&RepoPath> = None;
@@ -150,13 +157,13 @@ impl Draft {
         let files: usize = work.iter().map(Work::files).sum();
         if files > PACK {
             let hosts = work.len().div_ceil(files.div_ceil(PACK));
-            return in_parts(repository, &work, hosts);
+            return in_parts(repository, work, hosts);
         }
-        let write = |(), part: Vec<&Work<'_>>| -> Result<Vec<_>, GitError> {
+        let write = |(), part: Vec<Work<'a>>| -> Result<Vec<_>, GitError> {
             part.into_iter().map(|work| work.write(objects)).collect()
         };
         let mut written = Vec::with_capacity(work.len());
-        for part in share_out(work.iter().collect(), SHARE, || (), write) {
+        for part in share_out(work, SHARE, || (), write) {
             written.append(&mut part?);
         }
         Ok(written)
@@ -245,14 +252,27 @@ impl<'a> Work<'a> {
         assignments.iter().filter(move |(_, record)| record.changed > written)
     }
 
-    fn write(&self, repository: &Repository) -> Result<(RepoPath, TreeId), GitError> {
+    fn write(&self, repository: &Repository) -> Result<Folder<'a>, GitError> {
+        let (host, path) = (self.host, &self.entry.folder);
         let mut edit = TreeEdit::new(repository, self.before);
-        self.put(Some(&self.entry.folder), &mut edit)?;
-        Ok((self.entry.folder.clone(), edit.write()?))
+        if self.before.is_some() {
+            self.know(&mut edit)?;
+        }
+        let files = self.put(Some(path), &mut edit)?;
+        Ok(Folder { host, path, files, tree: edit.write()? })
+    }
+
+    /// What the branch has there, by what was written last.
+    fn know(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
+        let files = self.entry.assignments.iter();
+        let files = files.filter_map(|(id, record)| Some((format!("{id}.yaml"), record.file?)));
+        let files: Vec<_> = files.collect();
+        let leaves = files.iter().map(|(path, blob)| (path.as_str(), EntryKind::File, *blob));
+        edit.know(&leaves.collect::<Vec<_>>())
     }
 
     /// Puts what changed into a tree that begins at `root`.
-    fn put(&self, root: Option<&RepoPath>, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
+    fn put(&self, root: Option<&RepoPath>, edit: &mut TreeEdit<'_>) -> Result<Files, GitError> {
         let place = |deployment: &DeploymentRef| {
             let path = files::assignment_path(&self.entry.folder, deployment)?;
             match root {
@@ -263,24 +283,34 @@ impl<'a> Work<'a> {
         for path in self.entry.gone.keys().filter_map(place) {
             edit.remove(&path)?;
         }
+        let mut files = Vec::new();
         for (deployment, record) in self.changed() {
             if let Some(path) = place(deployment) {
                 let content = files::write_assignment(&record.status(deployment.on(self.host)));
-                edit.put_sibling(&path, &content, Sibling::of(deployment))?;
+                let blob = edit.put_sibling(&path, &content, Sibling::of(deployment))?;
+                files.push((deployment.clone(), blob));
             }
         }
-        Ok(())
+        Ok(files)
     }
+}
+
+/// A host's folder as it is written.
+struct Folder<'a> {
+    host: &'a Name,
+    path: &'a RepoPath,
+    tree: TreeId,
+    files: Files,
 }
 
 /// Writes very many folders, each part of so many `hosts` as a pack of its own: it is in memory only
 /// until then.
-fn in_parts(
+fn in_parts<'a>(
     repository: &Repository,
-    work: &[Work<'_>],
+    work: Vec<Work<'a>>,
     hosts: usize,
-) -> Result<Vec<(RepoPath, TreeId)>, GitError> {
-    let write = |(), parts: Vec<&[Work<'_>]>| -> Result<Vec<_>, GitError> {
+) -> Result<Vec<Folder<'a>>, GitError> {
+    let write = |(), parts: Vec<&[Work<'a>]>| -> Result<Vec<_>, GitError> {
         let mut written = Vec::new();
         for part in parts {
             let objects: Objects = repository.begin();

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::dirty::Item;
+use super::draft::Files;
 use super::{Draft, Ledger};
 use crate::git::{FleetRepository, GitError, Repository};
-use crate::model::{Revision, Timestamp, TreeId};
+use crate::model::{Name, Revision, Timestamp, TreeId};
 
 impl Ledger {
     /// Writes changed files in one commit onto `branch`; `None` when nothing differs from what is
@@ -77,6 +78,7 @@ impl Ledger {
             lost: lost.count(),
             hosts,
             fleet,
+            files: Vec::new(),
             diagnostics: self.diagnostics.clone().filter(|_| dirty.diagnostics),
             dirty,
         };
@@ -93,7 +95,7 @@ impl Ledger {
         draft: Draft,
         done: Result<Option<(Revision, TreeId)>, GitError>,
     ) -> Result<Option<Revision>, GitError> {
-        let Draft { dirty, hosts, round, .. } = draft;
+        let Draft { dirty, hosts, round, files, .. } = draft;
         let commit = match done {
             Ok(commit) => commit,
             Err(error) => {
@@ -104,6 +106,7 @@ impl Ledger {
         // Whoever else has an entry copies it before a change.
         drop(hosts);
         self.written = round;
+        self.know_files(files);
         for host in &dirty.hosts {
             if self.hosts.get(host).is_some_and(|entry| !entry.gone.is_empty())
                 && let Some(entry) = self.entry(host)
@@ -114,5 +117,17 @@ impl Ledger {
         let Some((revision, tree)) = commit else { return Ok(None) };
         (self.head, self.tree) = (Some(revision), Some(tree));
         Ok(Some(revision))
+    }
+
+    /// The branch has these.
+    fn know_files(&mut self, files: Vec<(Name, Files)>) {
+        for (host, files) in files {
+            let Some(entry) = self.entry(&host) else { continue };
+            for (deployment, file) in files {
+                if let Some(record) = entry.assignments.get_mut(&deployment) {
+                    record.file = Some(file);
+                }
+            }
+        }
     }
 }

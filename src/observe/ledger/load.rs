@@ -72,8 +72,8 @@ impl Ledger {
         for round in places.chunks(PART * processors()) {
             let read = |(), part: Vec<_>| read_all(repository, &part);
             for part in share_out(round.iter().collect(), PART, || (), read) {
-                for (path, file) in part? {
-                    ledger.take(&path, file);
+                for (path, blob, file) in part? {
+                    ledger.take(&path, blob, file);
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Ledger {
     }
 
     /// Takes over one file of the branch, as it is.
-    pub(super) fn take(&mut self, path: &RepoPath, file: File) {
+    pub(super) fn take(&mut self, path: &RepoPath, blob: TreeId, file: File) {
         match file {
             File::Fleet(fleet) => self.fleet = Some(fleet),
             File::Diagnostics(diagnostics) => self.diagnostics = Some(diagnostics),
@@ -95,7 +95,7 @@ impl Ledger {
             }
             File::Assignment(folder, status) => {
                 if self.lies_here(&status.assignment.host, &folder) {
-                    self.store(status);
+                    self.store(status, Some(blob));
                 } else {
                     self.dirty.leftovers.insert(path.clone(), Item::Assignment(status.assignment));
                 }
@@ -158,8 +158,11 @@ fn list(
     Ok(())
 }
 
-/// titan's files at and below these places, in the order of paths.
-fn read_all(repository: &Repository, places: &[&Place]) -> Result<Vec<(RepoPath, File)>, GitError> {
+/// titan's files at and below these places with their ids, in the order of paths.
+fn read_all(
+    repository: &Repository,
+    places: &[&Place],
+) -> Result<Vec<(RepoPath, TreeId, File)>, GitError> {
     let reader = repository.reader();
     let (mut names, mut found) = (Names::default(), Vec::new());
     let mut left: Vec<Place> = places.iter().rev().copied().cloned().collect();
@@ -172,7 +175,7 @@ fn read_all(repository: &Repository, places: &[&Place]) -> Result<Vec<(RepoPath,
             }
             EntryKind::File => {
                 let file = File::read(&path, &reader.blob(entry.id)?, &mut names);
-                found.extend(file.map(|file| (path, file)));
+                found.extend(file.map(|file| (path, entry.id, file)));
             }
             EntryKind::Symlink | EntryKind::Submodule => {}
         }

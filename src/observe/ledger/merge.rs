@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::dirty::{Item, NEVER};
 use super::load::File;
 use super::{Ledger, millis};
-use crate::git::{GitError, Repository};
+use crate::git::{GitError, Repository, blob_id};
 use crate::model::{
     AssignmentRef, AssignmentStatus, Connection, DeploymentRef, FleetStatus, HostStatus, Name,
-    RepoPath, Revision, Timestamp,
+    RepoPath, Revision, Timestamp, TreeId,
 };
 use crate::observe::files::{self, Names};
 use crate::observe::fold::HOST_OFFLINE;
@@ -88,11 +88,11 @@ impl Ledger {
                 Ok(())
             }
             Some(File::Host(folder, theirs)) => {
-                self.merge_host(path, folder, theirs, now);
+                self.merge_host((path, blob_id(bytes)), folder, theirs, now);
                 Ok(())
             }
             Some(File::Assignment(folder, theirs)) => {
-                self.merge_assignment(repository, path, folder, theirs, now)
+                self.merge_assignment(repository, (path, blob_id(bytes)), folder, theirs, now)
             }
             None => Ok(()),
         }
@@ -113,7 +113,7 @@ impl Ledger {
 
     fn merge_host(
         &mut self,
-        path: &RepoPath,
+        (path, blob): (&RepoPath, TreeId),
         folder: RepoPath,
         theirs: HostStatus,
         now: Timestamp,
@@ -123,7 +123,7 @@ impl Ledger {
         let Some(entry) = self.hosts.get_mut(&name).map(Arc::make_mut) else {
             if !self.dirty.leftovers.contains_key(path) {
                 self.unsettled.hosts.insert(name);
-                self.take(path, File::Host(folder, theirs));
+                self.take(path, blob, File::Host(folder, theirs));
             }
             return;
         };
@@ -159,7 +159,7 @@ impl Ledger {
     fn merge_assignment(
         &mut self,
         repository: &Repository,
-        path: &RepoPath,
+        (path, blob): (&RepoPath, TreeId),
         folder: RepoPath,
         theirs: AssignmentStatus,
         now: Timestamp,
@@ -186,7 +186,7 @@ impl Ledger {
         if takes_theirs {
             self.unsettled.hosts.insert(assignment.host.clone());
             self.dirty.leftovers.remove(path);
-            self.take(path, File::Assignment(folder, theirs));
+            self.take(path, blob, File::Assignment(folder, theirs));
             self.settle(&assignment);
         } else if is_known {
             self.touch(&assignment);

@@ -21,6 +21,7 @@ mod record;
 mod refused;
 mod report;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,25 +207,45 @@ impl Ledger {
         self.watch(&host);
     }
 
-    /// Keeps an assignment's status; nothing becomes dirty. Its host must have an entry.
-    fn store(&mut self, status: AssignmentStatus) {
-        self.forget(&status.assignment);
+    /// Keeps an assignment's status; nothing becomes dirty. Its host must have an entry. `file` is what the
+    /// branch has of it, unless that is as before.
+    fn store(&mut self, status: AssignmentStatus, file: Option<TreeId>) {
         let Some(entry) = self.hosts.get_mut(&status.assignment.host) else { return };
         let entry = Arc::make_mut(entry);
         *self.phases.entry(status.phase).or_default() += 1;
         let AssignmentRef { deployment, host } = status.assignment.clone();
         let due = status.phase.is_waiting().then(|| later(status.since, self.deadline));
         entry.gone.remove(&deployment);
-        entry.assignments.insert(deployment, Record::new(status, &mut self.causes));
-        if let Some(due) = due.filter(|due| entry.deadline.is_none_or(|known| *due < known)) {
-            self.set_due(&host, Some(due));
+        let mut record = Record::new(status, &mut self.causes);
+        record.file = file;
+        let before = match entry.assignments.entry(deployment) {
+            Entry::Vacant(place) => {
+                place.insert(record);
+                None
+            }
+            // The key that is there stays: it is one for all hosts, while each report comes with its own.
+            Entry::Occupied(mut place) => {
+                record.file = file.or(place.get().file);
+                Some(place.insert(record))
+            }
+        };
+        let due = due.filter(|due| entry.deadline.is_none_or(|known| *due < known));
+        self.discount(before);
+        if due.is_some() {
+            self.set_due(&host, due);
         }
     }
 
     /// Forgets an assignment's status; nothing becomes dirty.
     fn forget(&mut self, assignment: &AssignmentRef) {
         let Some(entry) = self.entry(&assignment.host) else { return };
-        let Some(record) = entry.assignments.remove(&assignment.deployment) else { return };
+        let before = entry.assignments.remove(&assignment.deployment);
+        self.discount(before);
+    }
+
+    /// A record counts no more.
+    fn discount(&mut self, record: Option<Record>) {
+        let Some(record) = record else { return };
         if let Some(count) = self.phases.get_mut(&record.phase()) {
             *count -= 1;
             if *count == 0 {
@@ -239,7 +260,7 @@ impl Ledger {
         if status.phase == Phase::Removed {
             self.remove(&assignment);
         } else {
-            self.store(status);
+            self.store(status, None);
             self.touch(&assignment);
         }
     }

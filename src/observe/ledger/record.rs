@@ -20,6 +20,8 @@ pub(super) struct Record {
     form: Form,
     /// When it changed last.
     pub(super) changed: Round,
+    /// The file that the branch has of it, as far as is known here: of an earlier status where it is dirty.
+    pub(super) file: Option<TreeId>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,13 +105,13 @@ impl Causes {
 }
 
 impl Record {
-    /// Keeps a status; its file is up to date.
+    /// Keeps a status; its file is up to date, but not known.
     pub(super) fn new(status: AssignmentStatus, causes: &mut Causes) -> Self {
         let form = match Brief::of(&status, causes) {
             Some(brief) => Form::Brief(brief),
             None => Form::Whole(Box::new(status)),
         };
-        Self { form, changed: NEVER }
+        Self { form, changed: NEVER, file: None }
     }
 
     /// The status of `assignment`, whose record this is.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::*;
 mod changed;
 mod draft;
+mod known;
 
 use crate::model::Phase::{Applying, Deployed, Failed, Pending, Removing, Stalled, Unknown};
 use crate::model::{
