@@ -38,17 +38,27 @@ impl<'a> Slot<'a> {
 
 /// The entry that `bytes` starts with, and its length; `None` where it is not as Git writes it today.
 pub(super) fn first(bytes: &[u8]) -> Option<(Slot<'_>, usize)> {
-    let modes = [Mode::Tree, Mode::Blob, Mode::BlobExecutable, Mode::Link, Mode::Commit];
-    let mode = modes.into_iter().find(|mode| {
-        let rest = bytes.strip_prefix(&**mode.as_octal_str());
-        rest.is_some_and(|rest| rest.first() == Some(&b' '))
-    })?;
-    let start = mode.as_octal_str().len() + 1;
+    let (mode, start) = mode(bytes)?;
     let end = start + bytes[start..].iter().position(|byte| *byte == 0)?;
     let id = bytes.get(end + 1..end + 1 + ID)?;
     let id = ObjectId::Sha1(id.try_into().expect("because it has that length"));
     let name = &bytes[start..end];
     Some((Slot { name, mode, id }, end + 1 + ID))
+}
+
+/// The mode that `bytes` start with, and where the name begins.
+fn mode(bytes: &[u8]) -> Option<(Mode, usize)> {
+    if bytes.starts_with(b"40000 ") {
+        return Some((Mode::Tree, 6));
+    }
+    let mode = match bytes.get(..7)? {
+        b"100644 " => Mode::Blob,
+        b"100755 " => Mode::BlobExecutable,
+        b"120000 " => Mode::Link,
+        b"160000 " => Mode::Commit,
+        _ => return None,
+    };
+    Some((mode, 7))
 }
 
 /// Git's order of names in a tree: those of folders stand as if they ended in `/`.
@@ -130,8 +140,15 @@ impl Tree {
         starts.binary_search_by(|start| order(key(start).key(), (name, is_tree)))
     }
 
-    /// The entry of that name, be it a folder or not.
-    pub(super) fn find(&self, name: &[u8]) -> Option<(usize, Slot<'_>)> {
+    /// The entry of that name, be it a folder or not. It is looked for at `near` first: many that are asked
+    /// for in order lie beside each other.
+    pub(super) fn find(&self, name: &[u8], near: usize) -> Option<(usize, Slot<'_>)> {
+        if near < self.len() {
+            let slot = self.slot(near);
+            if slot.name == name {
+                return Some((near, slot));
+            }
+        }
         let place = self.place(name, false).or_else(|_| self.place(name, true)).ok()?;
         Some((place, self.slot(place)))
     }
@@ -156,9 +173,16 @@ impl Tree {
             out.extend_from_slice(&self.bytes[self.starts[start]..self.starts[to]]);
             from = from.max(to);
         };
+        let mut near = 0;
         for new in &added {
             let slot = new.slot();
-            let (Ok(place) | Err(place)) = self.place(slot.name, slot.is_tree());
+            let place = if near < self.len() && self.slot(near).key() == slot.key() {
+                near
+            } else {
+                let (Ok(place) | Err(place)) = self.place(slot.name, slot.is_tree());
+                place
+            };
+            near = place + 1;
             copy(place, &mut out);
             slot.write(&mut out);
         }

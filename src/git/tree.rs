@@ -8,7 +8,7 @@ use gix::ObjectId;
 use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::pack::{Objects, Sibling, Store};
+use super::pack::{self, Objects, Sibling, Store};
 use super::raw::{self, New, Slot, Tree};
 use super::read::{self, object, tree_id};
 use super::{EntryKind, GitError, Repository};
@@ -268,10 +268,12 @@ impl<'a> TreeEdit<'a> {
     /// written.
     pub fn write(mut self) -> Result<TreeId, GitError> {
         read_folders(&self.store, &self.known, &mut self.root)?;
-        let id = match write_folder(&self.store, self.root)? {
+        let mut out = Out::new(&self.store);
+        let id = match write_folder(&mut out, self.root)? {
             Some(id) => id,
-            None => self.store.write(Kind::Tree, b"", None)?,
+            None => out.tree(Vec::new())?,
         };
+        out.finish()?;
         if let Some(own) = self.own {
             own.finish()?;
         }
@@ -316,30 +318,62 @@ fn read_folder<'f>(
 ) -> Result<(), GitError> {
     let Folder { changes, held, .. } = folder;
     *held = id.map(|id| Ok::<_, GitError>((id, read_tree(store, known, id)?))).transpose()?;
+    let mut near = 0;
     for (name, node) in changes.iter_mut() {
         let Node::Folder(below) = node else { continue };
-        let slot = held.as_ref().and_then(|(_, tree)| tree.find(name.as_bytes()));
-        let inherited = slot.filter(|(_, slot)| slot.is_tree()).map(|(_, slot)| slot.id);
+        let found = held.as_ref().and_then(|(_, tree)| tree.find(name.as_bytes(), near));
+        near = found.map_or(near, |(place, _)| place + 1);
+        let inherited = found.filter(|(_, slot)| slot.is_tree()).map(|(_, slot)| slot.id);
         next.push((below.base(inherited), below));
     }
     Ok(())
 }
 
+/// Trees on their way into the store, many at a time: threads would wait for each other with each of them.
+struct Out<'s> {
+    store: &'s Store,
+    trees: Vec<(ObjectId, Vec<u8>)>,
+}
+
+impl<'s> Out<'s> {
+    /// So many go together.
+    const FULL: usize = 512;
+
+    fn new(store: &'s Store) -> Self {
+        Self { store, trees: Vec::new() }
+    }
+
+    fn tree(&mut self, bytes: Vec<u8>) -> Result<ObjectId, GitError> {
+        let id = pack::name(Kind::Tree, &bytes)?;
+        self.trees.push((id, bytes));
+        if self.trees.len() == Self::FULL {
+            self.store.write_trees(&mut self.trees)?;
+        }
+        Ok(id)
+    }
+
+    fn finish(mut self) -> Result<(), GitError> {
+        self.store.write_trees(&mut self.trees)
+    }
+}
+
 /// Writes a folder that was read; `None` when nothing is left in it.
-fn write_folder(store: &Store, folder: Folder) -> Result<Option<ObjectId>, GitError> {
+fn write_folder(out: &mut Out<'_>, folder: Folder) -> Result<Option<ObjectId>, GitError> {
     let (base, tree) = match folder.held {
         Some((base, tree)) => (Some(base), tree),
         None => (None, Tree::parse(Vec::new()).expect("because nothing is sorted")),
     };
     let (mut places, mut changes) = (Vec::new(), Vec::with_capacity(folder.changes.len()));
+    let mut near = 0;
     for (name, node) in folder.changes {
-        let found = tree.find(name.as_bytes());
+        let found = tree.find(name.as_bytes(), near);
+        near = found.as_ref().map_or(near, |(place, _)| place + 1);
         let held = found.as_ref().map(|(_, slot)| (slot.mode, slot.id));
         places.push(found.map(|(place, _)| place));
         changes.push((held, name, node));
     }
     let (mut removed, mut added) = (Vec::new(), Vec::new());
-    for (place, Written { name, old, new }) in places.into_iter().zip(write_all(store, changes)?) {
+    for (place, Written { name, old, new }) in places.into_iter().zip(write_all(out, changes)?) {
         if new != old {
             removed.extend(place);
             added.extend(new.map(|(mode, id)| New { name, mode, id }));
@@ -351,7 +385,7 @@ fn write_folder(store: &Store, folder: Folder) -> Result<Option<ObjectId>, GitEr
     if let (Some(base), true, true) = (base, removed.is_empty(), added.is_empty()) {
         return Ok(Some(base));
     }
-    store.write(Kind::Tree, &tree.splice(removed, added), None).map(Some)
+    out.tree(tree.splice(removed, added)).map(Some)
 }
 
 /// What a tree has under a name.
@@ -368,13 +402,24 @@ struct Written {
 const SHARE: usize = 500;
 
 /// Writes what is to be under each name, where something may be already.
-fn write_all(store: &Store, changes: Vec<(Held, String, Node)>) -> Result<Vec<Written>, GitError> {
-    let write = |store: &Store, (old, name, node): (Held, String, Node)| {
-        let new = write_node(store, old, node)?;
-        Ok(Written { name, old, new })
+fn write_all(
+    out: &mut Out<'_>,
+    changes: Vec<(Held, String, Node)>,
+) -> Result<Vec<Written>, GitError> {
+    let write = |out: &mut Out<'_>, changes: Vec<(Held, String, Node)>| {
+        let each = changes.into_iter().map(|(old, name, node)| {
+            let new = write_node(out, old, node)?;
+            Ok::<_, GitError>(Written { name, old, new })
+        });
+        each.collect::<Result<Vec<_>, _>>()
     };
-    on_all_processors(store, changes, |store, changes| {
-        changes.into_iter().map(|change| write(store, change)).collect()
+    if changes.len() <= SHARE {
+        return write(out, changes);
+    }
+    on_all_processors(out.store, changes, |store, changes| {
+        let mut out = Out::new(store);
+        let written = write(&mut out, changes)?;
+        out.finish().map(|()| written)
     })
 }
 
@@ -394,14 +439,14 @@ fn on_all_processors<I: Send, R: Send>(
     Ok(all)
 }
 
-fn write_node(store: &Store, old: Held, node: Node) -> Result<Held, GitError> {
+fn write_node(out: &mut Out<'_>, old: Held, node: Node) -> Result<Held, GitError> {
     Ok(match node {
         Node::Blob(id) => Some((Mode::Blob, id)),
         Node::Tree(id) => (!id.is_empty_tree()).then_some((Mode::Tree, id)),
         Node::Removed => None,
         Node::Folder(below) => {
             let inherits = matches!(below.base, Base::Inherited);
-            match write_folder(store, below)? {
+            match write_folder(out, below)? {
                 Some(id) => Some((Mode::Tree, id)),
                 // Removing `a/b` where `a` is a file removes nothing.
                 None if inherits => old.filter(|(mode, _)| *mode != Mode::Tree),

@@ -53,9 +53,17 @@ impl Trees {
 
     /// Sets trees of one host (`None`: it has none any more).
     pub fn set_all(&mut self, host: &Name, trees: &BTreeMap<DeploymentRef, Option<TreeId>>) {
-        if self.hosts.contains_key(host) {
+        if let Some(of_host) = self.hosts.get_mut(host) {
+            let before = of_host.len();
             for (deployment, tree) in trees {
-                self.set(deployment, host, *tree);
+                match tree {
+                    Some(tree) => of_host.insert(deployment.clone(), *tree),
+                    None => of_host.remove(deployment),
+                };
+            }
+            self.count = self.count + of_host.len() - before;
+            if of_host.is_empty() {
+                self.hosts.remove(host);
             }
             return;
         }

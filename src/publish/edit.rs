@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rendered::{Changed, Difference};
 use super::{Rendered, RenderedPlan, files, hosts};
 use crate::git::{GitError, Objects, TreeEdit, empty_tree};
-use crate::model::{DeploymentRef, Host, Name, RepoPath, TreeId};
+use crate::model::{DeploymentRef, Host, Name, Pairs, RepoPath, TreeId};
 use crate::parallel::share_out;
 
 /// So many hosts are worth a thread of their own.
@@ -208,15 +208,24 @@ impl<'a> Work<'a> {
 
 /// Where the folders of hosts come to lie that may be somewhere else now.
 fn folders(previous: &Rendered, plan: &RenderedPlan<'_>) -> BTreeMap<Name, Option<RepoPath>> {
-    let hosts: BTreeSet<&Name> =
-        plan.hosts.iter().chain(plan.touched.iter().flat_map(|pairs| pairs.hosts.keys())).collect();
+    let hosts = union(plan.hosts.iter(), plan.touched);
     let of_host = |host: &Name| {
         let (old, new) = (previous.folders.get(host), folder(host, previous, plan));
         (old != new.as_ref()).then(|| (host.clone(), new))
     };
     let of_hosts = |(), hosts: Vec<_>| hosts.into_iter().filter_map(of_host).collect::<Vec<_>>();
-    let all = share_out(hosts.into_iter().collect(), SHARE, || (), of_hosts);
+    let all = share_out(hosts, SHARE, || (), of_hosts);
     all.into_iter().flatten().collect()
+}
+
+/// These hosts and those that `touched` names, each once and in order. Sorted parts are merged, which takes
+/// less than a set of them.
+fn union<'a>(hosts: impl Iterator<Item = &'a Name>, touched: [&'a Pairs; 2]) -> Vec<&'a Name> {
+    let mut all: Vec<&Name> =
+        hosts.chain(touched.into_iter().flat_map(|pairs| pairs.hosts.keys())).collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Where a host's folder is to be. A host that is gone from the fleet keeps its folder while it is
@@ -241,14 +250,13 @@ fn changed(
     plan: &RenderedPlan<'_>,
     folders: &BTreeMap<Name, Option<RepoPath>>,
 ) -> Changed {
-    let touched: BTreeSet<&Name> =
-        plan.touched.iter().flat_map(|pairs| pairs.hosts.keys()).chain(folders.keys()).collect();
+    let touched = union(folders.keys(), plan.touched);
     let of_host = |host: &Name| {
         let differing: BTreeMap<_, _> = on_host(previous, plan, host, folders.get(host)).collect();
         (!differing.is_empty()).then(|| (host.clone(), differing))
     };
     let of_hosts = |(), hosts: Vec<_>| hosts.into_iter().filter_map(of_host).collect::<Vec<_>>();
-    let all = share_out(touched.into_iter().collect(), SHARE, || (), of_hosts);
+    let all = share_out(touched, SHARE, || (), of_hosts);
     Changed { hosts: all.into_iter().flatten().collect() }
 }
 

@@ -206,6 +206,6 @@ impl Chunk {
 }
 
 /// The id of an object.
-pub(super) fn name(kind: Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
+pub(in crate::git) fn name(kind: Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
     gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(gix_error("name an object"))
 }

@@ -37,6 +37,7 @@ use super::{GitError, Repository};
 use crate::model::TreeId;
 
 pub use chunk::Chunk;
+pub(super) use chunk::name;
 use present::Present;
 use writer::PackWriter;
 pub(super) use writer::TEMPORARY;
@@ -255,11 +256,30 @@ impl Store {
         let id = chunk::name(kind, bytes)?;
         let stage = self.stage.as_ref().expect("because only what is staged is written");
         let asked = kind != Kind::Tree && sibling.is_none();
-        let there = stage.contains(&id) || (asked && self.has(&id));
-        if !there {
-            stage.write(|pack| pack.add(id, kind, bytes, sibling))?;
+        if asked && (stage.contains(&id) || self.has(&id)) {
+            return Ok(id);
         }
+        stage.write(|pack| match pack.contains(&id) {
+            true => Ok(()),
+            false => pack.add(id, kind, bytes, sibling),
+        })?;
         Ok(id)
+    }
+
+    /// Writes trees, which leave with that.
+    pub(super) fn write_trees(&self, trees: &mut Vec<(ObjectId, Vec<u8>)>) -> Result<(), GitError> {
+        if trees.is_empty() {
+            return Ok(());
+        }
+        let stage = self.stage.as_ref().expect("because only what is staged is written");
+        stage.write(|pack| {
+            for (id, bytes) in trees.drain(..) {
+                if !pack.contains(&id) {
+                    pack.add(id, Kind::Tree, &bytes, None)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Whether the repository has an object. It may say no where it does.

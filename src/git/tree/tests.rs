@@ -193,7 +193,7 @@ fn malformed_trees_are_put_right_where_they_are_changed() {
         };
         let expected: Vec<_> = expected.iter().map(|(name, mode)| (name.to_vec(), *mode)).collect();
         assert_eq!(names, expected);
-        let a = tree.find(b"a").map(|(_, slot)| slot.id);
+        let a = tree.find(b"a", 0).map(|(_, slot)| slot.id);
         assert_eq!(a, Some(object(if at == 2 { sub } else { blob })), "{at}: the last one counts");
     }
 }
