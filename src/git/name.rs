@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::error::gix_error;
+use super::pack;
 use super::raw::{self, Slot};
 use super::read::{object, tree_id};
 use super::{EntryKind, GitError};
@@ -74,8 +74,7 @@ fn mode(kind: EntryKind) -> Mode {
 }
 
 fn name(kind: Kind, bytes: &[u8]) -> Result<TreeId, GitError> {
-    let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes);
-    id.map(tree_id).map_err(gix_error("name an object"))
+    pack::name(kind, bytes).map(tree_id)
 }
 
 #[cfg(test)]

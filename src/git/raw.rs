@@ -176,13 +176,13 @@ impl Tree {
         let mut near = 0;
         for new in &added {
             let slot = new.slot();
-            let place = if near < self.len() && self.slot(near).key() == slot.key() {
-                near
-            } else {
-                let (Ok(place) | Err(place)) = self.place(slot.name, slot.is_tree());
-                place
+            let is_near = near < self.len() && self.slot(near).key() == slot.key();
+            let place = match is_near {
+                true => Ok(near),
+                false => self.place(slot.name, slot.is_tree()),
             };
-            near = place + 1;
+            near = place.map_or_else(|place| place, |place| place + 1);
+            let (Ok(place) | Err(place)) = place;
             copy(place, &mut out);
             slot.write(&mut out);
         }

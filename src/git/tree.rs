@@ -56,8 +56,7 @@ pub fn empty_tree() -> TreeId {
 /// The id that a file with this content has.
 #[must_use]
 pub fn blob_id(bytes: &[u8]) -> TreeId {
-    let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, Kind::Blob, bytes);
-    tree_id(id.expect("because no text of ours is made to collide"))
+    tree_id(pack::name(Kind::Blob, bytes).expect("because no text of ours is made to collide"))
 }
 
 /// What becomes of one name in a folder.
@@ -333,20 +332,23 @@ fn read_folder<'f>(
 struct Out<'s> {
     store: &'s Store,
     trees: Vec<(ObjectId, Vec<u8>)>,
+    bytes: usize,
 }
 
 impl<'s> Out<'s> {
-    /// So many go together.
-    const FULL: usize = 512;
+    /// So many bytes go together.
+    const FULL: usize = 1 << 19;
 
     fn new(store: &'s Store) -> Self {
-        Self { store, trees: Vec::new() }
+        Self { store, trees: Vec::new(), bytes: 0 }
     }
 
     fn tree(&mut self, bytes: Vec<u8>) -> Result<ObjectId, GitError> {
         let id = pack::name(Kind::Tree, &bytes)?;
+        self.bytes += bytes.len();
         self.trees.push((id, bytes));
-        if self.trees.len() == Self::FULL {
+        if self.bytes >= Self::FULL {
+            self.bytes = 0;
             self.store.write_trees(&mut self.trees)?;
         }
         Ok(id)

@@ -63,7 +63,12 @@ pub fn host_path(folder: &RepoPath) -> Option<RepoPath> {
 /// Git's users.
 #[must_use]
 pub fn assignment_path(folder: &RepoPath, deployment: &DeploymentRef) -> Option<RepoPath> {
-    folder.join(&format!("{deployment}.yaml")).ok()
+    folder.join(&assignment_file(deployment)).ok()
+}
+
+/// The same, below that folder.
+pub(super) fn assignment_file(deployment: &DeploymentRef) -> String {
+    format!("{deployment}.yaml")
 }
 
 fn fixed(path: &str) -> RepoPath {

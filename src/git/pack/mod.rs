@@ -246,7 +246,7 @@ impl Store {
         }
     }
 
-    /// Writes an object unless it is there already; that is not asked for trees and siblings.
+    /// Writes an object unless it is there already; that is not asked for siblings.
     pub(super) fn write(
         &self,
         kind: Kind,
@@ -255,18 +255,14 @@ impl Store {
     ) -> Result<ObjectId, GitError> {
         let id = chunk::name(kind, bytes)?;
         let stage = self.stage.as_ref().expect("because only what is staged is written");
-        let asked = kind != Kind::Tree && sibling.is_none();
-        if asked && (stage.contains(&id) || self.has(&id)) {
+        if sibling.is_none() && (stage.contains(&id) || self.has(&id)) {
             return Ok(id);
         }
-        stage.write(|pack| match pack.contains(&id) {
-            true => Ok(()),
-            false => pack.add(id, kind, bytes, sibling),
-        })?;
+        stage.write(|pack| pack.add(id, kind, bytes, sibling))?;
         Ok(id)
     }
 
-    /// Writes trees, which leave with that.
+    /// Writes trees, which leave with that; nobody asks whether they are there already.
     pub(super) fn write_trees(&self, trees: &mut Vec<(ObjectId, Vec<u8>)>) -> Result<(), GitError> {
         if trees.is_empty() {
             return Ok(());
@@ -274,9 +270,7 @@ impl Store {
         let stage = self.stage.as_ref().expect("because only what is staged is written");
         stage.write(|pack| {
             for (id, bytes) in trees.drain(..) {
-                if !pack.contains(&id) {
-                    pack.add(id, Kind::Tree, &bytes, None)?;
-                }
+                pack.add(id, Kind::Tree, &bytes, None)?;
             }
             Ok(())
         })

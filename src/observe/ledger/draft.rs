@@ -264,9 +264,7 @@ impl<'a> Work<'a> {
 
     /// What the branch has there, by what was written last.
     fn know(&self, edit: &mut TreeEdit<'_>) -> Result<(), GitError> {
-        let files = self.entry.assignments.iter();
-        let files = files.filter_map(|(id, record)| Some((format!("{id}.yaml"), record.file?)));
-        let files: Vec<_> = files.collect();
+        let files = self.entry.files();
         let leaves = files.iter().map(|(path, blob)| (path.as_str(), EntryKind::File, *blob));
         edit.know(&leaves.collect::<Vec<_>>())
     }
@@ -292,6 +290,16 @@ impl<'a> Work<'a> {
             }
         }
         Ok(files)
+    }
+}
+
+impl HostEntry {
+    /// The files that the branch has of its assignments, below its folder, as far as they are known.
+    pub(super) fn files(&self) -> Vec<(String, TreeId)> {
+        let known = self.assignments.iter().filter_map(|(deployment, record)| {
+            Some((files::assignment_file(deployment), record.file?))
+        });
+        known.collect()
     }
 }
 

@@ -73,7 +73,7 @@ impl Ledger {
             let read = |(), part: Vec<_>| read_all(repository, &part);
             for part in share_out(round.iter().collect(), PART, || (), read) {
                 for (path, blob, file) in part? {
-                    ledger.take(&path, blob, file);
+                    ledger.take(&path, file, Some(blob));
                 }
             }
         }
@@ -81,8 +81,8 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Takes over one file of the branch, as it is.
-    pub(super) fn take(&mut self, path: &RepoPath, blob: TreeId, file: File) {
+    /// Takes over one file of the branch, as it is. Its blob is needed for those of assignments.
+    pub(super) fn take(&mut self, path: &RepoPath, file: File, blob: Option<TreeId>) {
         match file {
             File::Fleet(fleet) => self.fleet = Some(fleet),
             File::Diagnostics(diagnostics) => self.diagnostics = Some(diagnostics),
@@ -95,7 +95,7 @@ impl Ledger {
             }
             File::Assignment(folder, status) => {
                 if self.lies_here(&status.assignment.host, &folder) {
-                    self.store(status, Some(blob));
+                    self.store(status, blob);
                 } else {
                     self.dirty.leftovers.insert(path.clone(), Item::Assignment(status.assignment));
                 }

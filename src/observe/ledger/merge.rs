@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::dirty::{Item, NEVER};
 use super::load::File;
 use super::{Ledger, millis};
-use crate::git::{GitError, Repository, blob_id};
+use crate::git::{EntryKind, GitError, Repository};
 use crate::model::{
     AssignmentRef, AssignmentStatus, Connection, DeploymentRef, FleetStatus, HostStatus, Name,
     RepoPath, Revision, Timestamp, TreeId,
@@ -42,11 +42,11 @@ impl Ledger {
         }
         for path in repository.changed_paths(self.tree, tree)? {
             let theirs = match tree {
-                Some(tree) => repository.file(tree, &path)?,
+                Some(tree) => repository.entry(tree, &path)?,
                 None => None,
             };
-            match theirs {
-                Some(bytes) => self.merge(repository, &path, &bytes, now)?,
+            match theirs.filter(|entry| entry.kind == EntryKind::File) {
+                Some(entry) => self.merge(repository, (&path, entry.id), now)?,
                 None if forward => self.accept_removal(&path),
                 None => {}
             }
@@ -72,11 +72,10 @@ impl Ledger {
     fn merge(
         &mut self,
         repository: &Repository,
-        path: &RepoPath,
-        bytes: &[u8],
+        (path, blob): (&RepoPath, TreeId),
         now: Timestamp,
     ) -> Result<(), GitError> {
-        match File::read(path, bytes, &mut Names::default()) {
+        match File::read(path, &repository.blob(blob)?, &mut Names::default()) {
             Some(File::Fleet(theirs)) => self.merge_fleet(repository, theirs),
             Some(File::Diagnostics(theirs)) => {
                 let ours = self.diagnostics.as_ref().map(|ours| ours.source);
@@ -88,11 +87,11 @@ impl Ledger {
                 Ok(())
             }
             Some(File::Host(folder, theirs)) => {
-                self.merge_host((path, blob_id(bytes)), folder, theirs, now);
+                self.merge_host(path, folder, theirs, now);
                 Ok(())
             }
             Some(File::Assignment(folder, theirs)) => {
-                self.merge_assignment(repository, (path, blob_id(bytes)), folder, theirs, now)
+                self.merge_assignment(repository, (path, blob), folder, theirs, now)
             }
             None => Ok(()),
         }
@@ -113,7 +112,7 @@ impl Ledger {
 
     fn merge_host(
         &mut self,
-        (path, blob): (&RepoPath, TreeId),
+        path: &RepoPath,
         folder: RepoPath,
         theirs: HostStatus,
         now: Timestamp,
@@ -123,7 +122,7 @@ impl Ledger {
         let Some(entry) = self.hosts.get_mut(&name).map(Arc::make_mut) else {
             if !self.dirty.leftovers.contains_key(path) {
                 self.unsettled.hosts.insert(name);
-                self.take(path, blob, File::Host(folder, theirs));
+                self.take(path, File::Host(folder, theirs), None);
             }
             return;
         };
@@ -186,9 +185,13 @@ impl Ledger {
         if takes_theirs {
             self.unsettled.hosts.insert(assignment.host.clone());
             self.dirty.leftovers.remove(path);
-            self.take(path, blob, File::Assignment(folder, theirs));
+            self.take(path, File::Assignment(folder, theirs), Some(blob));
             self.settle(&assignment);
         } else if is_known {
+            self.know_files([(
+                assignment.host.clone(),
+                vec![(assignment.deployment.clone(), blob)],
+            )]);
             self.touch(&assignment);
         } else {
             self.dirty.leftovers.insert(path.clone(), Item::Assignment(assignment));

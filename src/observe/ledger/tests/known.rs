@@ -1,7 +1,9 @@
 //! What the ledger knows of the files on the branch, so that it need not read them.
 
 use super::*;
-use crate::git::{EntryKind, FleetRepository, Location, Repository, TreeEdit, blob_id};
+use crate::git::{
+    EntryKind, FleetRepository, GitError, Location, Repository, TreeEdit, blob_id, folder_id,
+};
 
 const STATUS: &str = "titan/status";
 
@@ -22,6 +24,18 @@ impl Branch {
 
     fn flush(&self, story: &mut Story, now: i64) {
         story.ledger.flush(&self.fleet, STATUS, at(now)).unwrap().expect("something is written");
+    }
+
+    /// Nothing of any host would have to be read.
+    fn is_all_known(&self, ledger: &Ledger) -> bool {
+        let git = &self.fleet.repository;
+        let tree = git.commit(git.branch(STATUS).unwrap().unwrap()).unwrap().tree;
+        ledger.hosts.values().all(|entry| {
+            let files = entry.files();
+            let leaves = files.iter().map(|(path, blob)| (&**path, EntryKind::File, *blob));
+            let known = folder_id(&leaves.collect::<Vec<_>>()).unwrap();
+            git.entry(tree, &entry.folder).unwrap().unwrap().id == known
+        })
     }
 
     /// The files of assignments on the branch.
@@ -55,13 +69,17 @@ fn known(ledger: &Ledger) -> BTreeMap<String, TreeId> {
     entries.collect()
 }
 
+fn lost() -> Result<Option<(Revision, TreeId)>, GitError> {
+    Err(GitError::Conflict { branch: STATUS.into(), expected: None, actual: None })
+}
+
 #[test]
 fn files_are_known_as_they_were_written_or_read() {
     let branch = Branch::new();
     let mut story = two_hosts();
     branch.flush(&mut story, 10);
     assert_eq!(known(&story.ledger), branch.files());
-    assert!(branch.files().len() > 1);
+    assert!(branch.files().len() > 1 && branch.is_all_known(&story.ledger));
 
     // A report that comes before the flush has ended changes nothing in what was written.
     story.hears("a", true, &[(PROD, Deployed, 1)], 11);
@@ -80,6 +98,7 @@ fn files_are_known_as_they_were_written_or_read() {
     let git = &branch.fleet.repository;
     let loaded = Ledger::load(git, head, &story.limits, at(14)).unwrap();
     assert_eq!(known(&loaded), branch.files());
+    assert!(branch.is_all_known(&loaded) && branch.is_all_known(&story.ledger));
 }
 
 #[test]
@@ -92,8 +111,21 @@ fn what_others_wrote_stays_and_is_known() {
     other.ledger = Ledger::load(git, git.branch(STATUS).unwrap(), &story.limits, at(11)).unwrap();
     other.reconcile(11);
     other.hears("b", true, &[(PROD, Deployed, 1)], 12);
+    // Two say different things of one host: the one that hears it last is right.
+    story.hears("b", true, &[(PROD, Deployed, 1)], 12);
+    story.hears("b", true, &[(PROD, Failed, 1)], 12);
     branch.flush(&mut other, 13);
     assert_eq!(known(&other.ledger), branch.files());
+    story
+        .ledger
+        .draft(git, STATUS, at(13))
+        .map(|draft| story.ledger.ended(draft, lost()))
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(known(&story.ledger), branch.files(), "what the other wrote, ours or not");
+    branch.flush(&mut story, 14);
+    assert_eq!(story.phase(B), Some(Failed));
+    assert!(branch.is_all_known(&story.ledger));
 
     // A note that somebody laid beside the files of a host.
     let head = git.branch(STATUS).unwrap();
