@@ -7,7 +7,8 @@
 //!     └──────────────────ended────────────────────────────┘
 //! ```
 //! Host by host: a host's folder is written and forgotten before the next one, by as many threads as
-//! there are cores when there are many. So a flush of everything is never in memory as a whole.
+//! there are cores when there are many. So a flush of everything is never in memory as a whole. What the
+//! branch has of a host is known since it was written or read last, and not read again ([`Record::file`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
