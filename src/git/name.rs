@@ -1,12 +1,13 @@
-//! The ids of objects that nobody writes here: to check what somebody says that they are.
+//! The ids of objects, and of trees that nobody writes here: to check what somebody says that they are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gix::ObjectId;
 use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::pack;
+use super::error::gix_error;
 use super::raw::{self, Slot};
 use super::read::{object, tree_id};
 use super::{EntryKind, GitError};
@@ -19,7 +20,7 @@ use crate::model::{RepoPath, TreeId};
 pub fn files_id(files: &BTreeMap<RepoPath, Arc<[u8]>>) -> Result<TreeId, GitError> {
     let blob = |(path, bytes)| {
         let (path, bytes): (&RepoPath, &Arc<[u8]>) = (path, bytes);
-        Ok((path.as_str(), EntryKind::File, name(Kind::Blob, bytes)?))
+        Ok((path.as_str(), EntryKind::File, tree_id(name(Kind::Blob, bytes)?)))
     };
     let leaves: Vec<_> = files.iter().map(blob).collect::<Result<_, GitError>>()?;
     folder_id(&leaves)
@@ -59,7 +60,7 @@ pub(super) fn trees(
     slots.sort_unstable_by(|a, b| raw::order(a.key(), b.key()));
     let mut tree = Vec::with_capacity(slots.len() * 48);
     slots.iter().for_each(|slot| slot.write(&mut tree));
-    let id = name(Kind::Tree, &tree)?;
+    let id = tree_id(name(Kind::Tree, &tree)?);
     made(id, tree);
     Ok(id)
 }
@@ -73,8 +74,9 @@ fn mode(kind: EntryKind) -> Mode {
     }
 }
 
-fn name(kind: Kind, bytes: &[u8]) -> Result<TreeId, GitError> {
-    pack::name(kind, bytes).map(tree_id)
+/// The id of an object.
+pub(super) fn name(kind: Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
+    gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(gix_error("name an object"))
 }
 
 #[cfg(test)]

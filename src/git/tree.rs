@@ -8,7 +8,8 @@ use gix::ObjectId;
 use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::pack::{self, Objects, Sibling, Store};
+use super::name::{name, trees};
+use super::pack::{Objects, Sibling, Store};
 use super::raw::{self, New, Slot, Tree};
 use super::read::{self, object, tree_id};
 use super::{EntryKind, GitError, Repository};
@@ -56,7 +57,7 @@ pub fn empty_tree() -> TreeId {
 /// The id that a file with this content has.
 #[must_use]
 pub fn blob_id(bytes: &[u8]) -> TreeId {
-    tree_id(pack::name(Kind::Blob, bytes).expect("because no text of ours is made to collide"))
+    tree_id(name(Kind::Blob, bytes).expect("because no text of ours is made to collide"))
 }
 
 /// What becomes of one name in a folder.
@@ -172,7 +173,7 @@ impl<'a> TreeEdit<'a> {
     pub fn know(&mut self, leaves: &[(&str, EntryKind, TreeId)]) -> Result<(), GitError> {
         let known = &mut self.known;
         let made = &mut |id, bytes| drop(known.insert(object(id), bytes));
-        super::name::trees(leaves, made).map(drop)
+        trees(leaves, made).map(drop)
     }
 
     /// Puts a file (mode 100644); replaces what is there, a folder included.
@@ -344,7 +345,7 @@ impl<'s> Out<'s> {
     }
 
     fn tree(&mut self, bytes: Vec<u8>) -> Result<ObjectId, GitError> {
-        let id = pack::name(Kind::Tree, &bytes)?;
+        let id = name(Kind::Tree, &bytes)?;
         self.bytes += bytes.len();
         self.trees.push((id, bytes));
         if self.bytes >= Self::FULL {

@@ -20,7 +20,7 @@ use gix::objs::tree::EntryKind as Mode;
 use super::entry::{self, Encoder, Level};
 use super::families::Families;
 use super::{Sibling, delta};
-use crate::git::error::gix_error;
+use crate::git::name::name;
 use crate::git::raw::{self, Slot};
 use crate::git::read::{object, tree_id};
 use crate::git::{EntryKind, GitError};
@@ -203,9 +203,4 @@ impl Chunk {
         let Some(base) = record.base else { return Some(bytes) };
         delta::apply(&self.content(base as usize)?, &bytes, usize::MAX)
     }
-}
-
-/// The id of an object.
-pub(in crate::git) fn name(kind: Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
-    gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(gix_error("name an object"))
 }

@@ -32,12 +32,12 @@ use gix::ObjectId;
 use gix::objs::Kind;
 
 use super::local::Local;
+use super::name::name;
 use super::read::{object, tree_id};
 use super::{GitError, Repository};
 use crate::model::TreeId;
 
 pub use chunk::Chunk;
-pub(super) use chunk::name;
 use present::Present;
 use writer::PackWriter;
 pub(super) use writer::TEMPORARY;
@@ -253,7 +253,7 @@ impl Store {
         bytes: &[u8],
         sibling: Option<Sibling>,
     ) -> Result<ObjectId, GitError> {
-        let id = chunk::name(kind, bytes)?;
+        let id = name(kind, bytes)?;
         let stage = self.stage.as_ref().expect("because only what is staged is written");
         if sibling.is_none() && (stage.contains(&id) || self.has(&id)) {
             return Ok(id);

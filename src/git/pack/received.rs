@@ -10,10 +10,11 @@ use gix::ObjectId;
 use gix::objs::Kind;
 use gix::objs::tree::EntryKind as Mode;
 
-use super::chunk::{self, Chunk, Record};
+use super::chunk::{Chunk, Record};
 use super::families::BASE_BYTES;
 use super::{delta, entry};
 use crate::git::GitError;
+use crate::git::name::name;
 use crate::git::raw;
 use crate::model::RepoPath;
 
@@ -107,7 +108,7 @@ fn check(chunk: &mut Chunk, largest: usize) -> Result<(), GitError> {
                 None => return refused("a delta does not fit"),
             },
         };
-        if chunk::name(record.kind, &bytes)? != record.id {
+        if name(record.kind, &bytes)? != record.id {
             return refused("an object has another id than it says");
         }
         if record.kind == Kind::Tree && !is_complete(chunk, &bytes) {

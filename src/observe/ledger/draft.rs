@@ -158,7 +158,7 @@ impl Draft {
         let files: usize = work.iter().map(Work::files).sum();
         if files > PACK {
             let hosts = work.len().div_ceil(files.div_ceil(PACK));
-            return in_parts(repository, work, hosts);
+            return in_parts(repository, &work, hosts);
         }
         let write = |(), part: Vec<Work<'a>>| -> Result<Vec<_>, GitError> {
             part.into_iter().map(|work| work.write(objects)).collect()
@@ -316,7 +316,7 @@ struct Folder<'a> {
 /// until then.
 fn in_parts<'a>(
     repository: &Repository,
-    work: Vec<Work<'a>>,
+    work: &[Work<'a>],
     hosts: usize,
 ) -> Result<Vec<Folder<'a>>, GitError> {
     let write = |(), parts: Vec<&[Work<'a>]>| -> Result<Vec<_>, GitError> {

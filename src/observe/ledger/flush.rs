@@ -120,7 +120,7 @@ impl Ledger {
     }
 
     /// The branch has these.
-    pub(super) fn know_files(&mut self, files: impl IntoIterator<Item = (Name, Files)>) {
+    fn know_files(&mut self, files: Vec<(Name, Files)>) {
         for (host, files) in files {
             let Some(entry) = self.entry(&host) else { continue };
             for (deployment, file) in files {

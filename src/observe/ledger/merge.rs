@@ -188,10 +188,11 @@ impl Ledger {
             self.take(path, File::Assignment(folder, theirs), Some(blob));
             self.settle(&assignment);
         } else if is_known {
-            self.know_files([(
-                assignment.host.clone(),
-                vec![(assignment.deployment.clone(), blob)],
-            )]);
+            let entry = self.entry(&assignment.host);
+            let record = entry.and_then(|entry| entry.assignments.get_mut(&assignment.deployment));
+            if let Some(record) = record {
+                record.file = Some(blob);
+            }
             self.touch(&assignment);
         } else {
             self.dirty.leftovers.insert(path.clone(), Item::Assignment(assignment));

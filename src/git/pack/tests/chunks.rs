@@ -249,11 +249,11 @@ fn trees_hold_only_what_is_there() {
     let chunk_with = |tree: &[u8]| {
         let mut chunk = Chunk::new();
         chunk.blob(b"x", None).expect("made");
-        let id = chunk::name(Kind::Tree, tree).expect("named");
+        let id = name(Kind::Tree, tree).expect("named");
         chunk.append(id, Kind::Tree, None, tree, entry::Level::Stored);
         Chunk::from_bytes(&chunk.into_bytes(), LARGEST)
     };
-    let id = chunk::name(Kind::Blob, b"x").expect("named");
+    let id = name(Kind::Blob, b"x").expect("named");
     let entry = |mode: &str, name: &str, id: &ObjectId| {
         [mode.as_bytes(), b" ", name.as_bytes(), b"\0", id.as_bytes()].concat()
     };
