@@ -239,10 +239,13 @@ fn of_many_that_race_for_one_token_one_wins() {
 fn killed_at_any_moment_it_has_a_key_that_is_known() {
     let world = World::new();
     let mut dice = Random(7);
-    let public = || keys(&world).1["keys"][0]["public"].as_str().unwrap_or_default().to_owned();
-    let settled = || keys(&world).1["keys"][0]["standing"] == "Known";
-    let known = || settled() && world.file("one").contains(&public());
-    let mut seen = std::collections::BTreeSet::new();
+    // All from one look: the agent may write another key at any moment.
+    let known = || {
+        let own = keys(&world).1["keys"][0].clone();
+        let public = own["public"].as_str().unwrap_or_default().to_owned();
+        (own["standing"] == "Known" && world.file("one").contains(&public)).then_some(public)
+    };
+    let mut seen = std::collections::BTreeSet::<String>::new();
     for round in 0..6 {
         // Killed while it enrolls; the same command goes on.
         let enrollment = world.enroll("one");
@@ -252,8 +255,8 @@ fn killed_at_any_moment_it_has_a_key_that_is_known() {
         agent.kill();
         let agent = again();
         // Another token is another key.
-        eventually("it is enrolled", || known() && !seen.contains(&public()));
-        seen.insert(public());
+        eventually("it is enrolled", || known().is_some_and(|key| !seen.contains(&key)));
+        seen.extend(known());
         agent.kill();
         // Killed while it replaces its key.
         let (path, mut old) = keys(&world);
@@ -263,8 +266,8 @@ fn killed_at_any_moment_it_has_a_key_that_is_known() {
         std::thread::sleep(std::time::Duration::from_millis(dice.below(150)));
         agent.kill();
         let agent = again();
-        eventually("it has another key", || known() && !seen.contains(&public()));
-        seen.insert(public());
+        eventually("it has another key", || known().is_some_and(|key| !seen.contains(&key)));
+        seen.extend(known());
         agent.kill();
         let file = world.file("one");
         assert_eq!(file.matches("ssh-ed25519").count(), 1, "round {round}: {file}");
